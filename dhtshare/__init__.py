@@ -1,0 +1,3 @@
+"""dhtshare: share files without a server."""
+
+__version__ = "0.1.0"

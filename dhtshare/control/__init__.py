@@ -1,0 +1,1 @@
+"""The running node's local interface over a Unix socket, and its client. Never listens on TCP."""

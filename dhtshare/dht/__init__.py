@@ -1,0 +1,1 @@
+"""Where records live: a Kademlia DHT on the packages kademlia and rpcudp. Never moves file bytes."""

@@ -1,0 +1,1 @@
+"""How bytes move: TCP between peers. Knows neither the DHT nor this machine's library."""
