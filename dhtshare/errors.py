@@ -10,9 +10,10 @@ from __future__ import annotations
 
 
 class DhtshareError(Exception):
-    """Base of all errors shown to a user: one sentence, and an exit code."""
+    """Base of all errors shown to a user: one sentence, an exit code, and the result where there is one all the same."""
 
     exit_code = 1
+    result: object | None = None  #: what is printed beside the error: a receipt below quorum, an empty search
 
 
 class UsageError(DhtshareError):
