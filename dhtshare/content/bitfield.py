@@ -74,6 +74,24 @@ class Bitfield:
                 yield number * 8 + lowest.bit_length() - 1
                 byte ^= lowest
 
+    def iter_missing(self) -> Iterator[int]:
+        """The chunks that are not set, in ascending order; eight that are cost one step."""
+        for number, byte in enumerate(self._bits):
+            clear = ~byte & 0xFF
+            while clear:
+                lowest = clear & -clear
+                chunk = number * 8 + lowest.bit_length() - 1
+                if chunk >= self.length:
+                    return
+                yield chunk
+                clear ^= lowest
+
+    def byte_of(self, chunk: int) -> tuple[int, int]:
+        """Which byte of `to_bytes` holds this chunk's bit, and that byte's value: what a file notes of a change."""
+        if not 0 <= chunk < self.length:
+            raise IndexError(chunk)
+        return chunk >> 3, self._bits[chunk >> 3]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bitfield) and self.length == other.length and self._bits == other._bits
 

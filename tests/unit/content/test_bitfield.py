@@ -8,61 +8,50 @@ from dhtshare.content.bitfield import Bitfield
 from dhtshare.errors import MalformedError
 
 
-def test_the_first_chunk_is_the_most_significant_bit() -> None:
-    field = Bitfield(9)
-    field.set(0)
-    field.set(8)
-    assert field.to_bytes() == b"\x80\x80"
+def test_the_first_chunk_is_the_least_significant_bit() -> None:
+    assert Bitfield(9, [0, 8]).to_bytes() == b"\x01\x01"
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 65_536])
-def test_a_full_field_has_all_and_misses_none(size: int) -> None:
-    field = Bitfield.full(size)
-    assert field.all()
-    assert field.count == size
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 65_536])
+def test_a_full_field_has_all_and_misses_none(length: int) -> None:
+    field = Bitfield.full(length)
+    assert field.complete
+    assert len(field) == length
     assert list(field.iter_missing()) == []
-    assert Bitfield.from_bytes(field.to_bytes(), size) == field
+    assert Bitfield.from_bytes(length, field.to_bytes()) == field
 
 
-def test_setting_twice_counts_once() -> None:
+def test_adding_twice_counts_once() -> None:
     field = Bitfield(3)
-    assert field.set(1)
-    assert not field.set(1)
-    assert field.count == 1
-    assert field.clear(1)
-    assert not field.clear(1)
-    assert field.none()
+    assert field.add(1)
+    assert not field.add(1)
+    assert len(field) == 1
+    field.discard(1)
+    field.discard(1)
+    assert len(field) == 0
 
 
 def test_set_spare_bits_are_refused() -> None:
     with pytest.raises(MalformedError):
-        Bitfield.from_bytes(b"\x01", 7)
+        Bitfield.from_bytes(7, b"\x80")
 
 
 def test_a_wrong_length_is_refused() -> None:
     with pytest.raises(MalformedError):
-        Bitfield.from_bytes(b"\x00\x00", 8)
+        Bitfield.from_bytes(8, b"\x00\x00")
 
 
-@pytest.mark.parametrize("index", [-1, 8])
-def test_an_index_outside_is_an_error_not_another_bit(index: int) -> None:
+@pytest.mark.parametrize("chunk", [-1, 8])
+def test_an_index_outside_is_an_error_not_another_bit(chunk: int) -> None:
     field = Bitfield(8)
     with pytest.raises(IndexError):
-        field.has(index)
+        field.add(chunk)
     with pytest.raises(IndexError):
-        field.set(index)
+        field.byte_of(chunk)
+    assert chunk not in field
 
 
-def test_the_byte_of_a_bit_is_where_to_bytes_has_it() -> None:
-    field = Bitfield(20)
-    field.set(17)
-    position, value = field.byte(17)
-    assert field.to_bytes()[position] == value == 0x40
-
-
-def test_a_copy_is_a_field_of_its_own() -> None:
-    field = Bitfield(4)
-    twin = field.copy()
-    twin.set(2)
-    assert field.none()
-    assert twin != field
+def test_the_byte_of_a_chunk_is_where_to_bytes_has_it() -> None:
+    field = Bitfield(20, [17])
+    position, value = field.byte_of(17)
+    assert field.to_bytes()[position] == value == 0x02
