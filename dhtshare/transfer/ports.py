@@ -31,12 +31,15 @@ class Offer(Protocol):
     def have(self) -> Bitfield | None:
         """The chunks that are here, growing while a fetch runs; None when all are."""
 
-    def open_chunk(self, index: int) -> tuple[int, int, int]:
-        """Open the file that holds chunk `index`: descriptor (the caller closes it), offset and length in bytes.
+    def open_chunk(self, index: int) -> OpenChunk:
+        """Open what holds chunk `index`. Called in a worker thread, paired with `close_chunk`.
 
-        Called in a worker thread. Raises OSError or DiskError where the file is gone or not what was published
-        any more; the owner then stops offering it.
+        Raises OSError or DiskError where the file is gone or not what was published any more; the owner
+        then stops offering it.
         """
+
+    def close_chunk(self, chunk: OpenChunk) -> None:
+        """Give back what `open_chunk` gave. Called in a worker thread."""
 
     def member_descriptor(self, file: int) -> bytes:
         """The descriptor of file number `file` of a collection. Called in a worker thread.
