@@ -1,0 +1,67 @@
+"""Every operation that a command can ask of a node: its name, its typed request, the story that does it.
+
+The running node performs them for its control socket, a command without one on a node of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from dhtshare.control.arguments import decode_arguments
+from dhtshare.control.protocol import End, JsonObject, Request, Result
+from dhtshare.errors import DhtshareError
+
+log = logging.getLogger(__name__)
+
+N = TypeVar("N")
+R = TypeVar("R")
+
+Emit = Callable[[JsonObject], None]
+Returned = JsonObject | list[JsonObject]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[N, R]):
+    """A story over a node `N`, told by a request `R`; it emits events and returns its result object or objects."""
+
+    request: type[R]
+    story: Callable[[N, R, Emit], Awaitable[Returned]]
+
+    async def __call__(self, node: N, arguments: JsonObject, emit: Emit) -> Returned:
+        """Decode and do. Raises DhtshareError, with `result` set where there is one all the same."""
+        return await self.story(node, decode_arguments(self.request, arguments), emit)
+
+
+Operations = Mapping[str, Operation[N, Any]]
+
+
+async def perform(operations: Operations[N], node: N, request: Request, emit: Emit) -> list[Result | End]:
+    """Do what `request` asks and say how it ended. Raises nothing but cancellation.
+
+    This is the supervisor of one operation: a bug in a story costs the command that met it, not the node.
+    """
+    operation = operations.get(request.op)
+    if operation is None:
+        return [End(2, f"The running node does not know '{request.op[:100]}'; restart it with this version.")]
+    try:
+        return closing(await operation(node, request.args, emit))
+    except DhtshareError as error:
+        return closing(cast(Returned | None, error.result), error)
+    except Exception as error:  # the supervisor: see above
+        log.exception("operation %s failed", request.op)
+        return [End(1, _apology(error), traceback.format_exc())]
+
+
+def closing(returned: Returned | None, error: DhtshareError | None = None) -> list[Result | End]:
+    """The last answers of an operation that returned, or failed having, these result objects."""
+    objects = [] if returned is None else returned if isinstance(returned, list) else [returned]
+    end = End() if error is None else End(error.exit_code, str(error))
+    return [*(Result(fields) for fields in objects), end]
+
+
+def _apology(error: Exception) -> str:
+    return f"Something failed that should not ({type(error).__name__}: {error}). Run again with --verbose to report it."
