@@ -1,0 +1,167 @@
+"""A content as one long list of chunks, whether it is a file or a collection of 100,000.
+
+Chunk i of the list is chunk c of file j, files in the order of the descriptor. All that transfers and
+unfinished files need to know about a content is asked here, so that nobody else tells a file from a
+collection. Never reads a file and never asks a peer.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from dhtshare.content.chunks import chunk_count, chunk_length, chunk_size
+from dhtshare.content.descriptor import (
+    CollectionEntry,
+    Descriptor,
+    FileDescriptor,
+    content_hash,
+    decode,
+    single_chunk_content_hash,
+)
+from dhtshare.content.globs import compile_globs
+from dhtshare.errors import IntegrityError, LocalProtocolError, MalformedError
+
+
+class FileSlot(NamedTuple):
+    """One file, or empty folder, of a content. A content that is a plain file has one, with path ''."""
+
+    path: str
+    size: int
+    content_hash: bytes
+    executable: bool
+    first_chunk: int
+    chunk_count: int
+
+    @property
+    def is_folder(self) -> bool:
+        """An empty folder; its path ends in '/'."""
+        return self.path.endswith("/")
+
+
+class ChunkSlot(NamedTuple):
+    """Where a chunk of the list lies: file number, chunk number in that file, offset and length there in bytes."""
+
+    file: int
+    chunk: int
+    offset: int
+    length: int
+
+
+class Layout:
+    """The chunks of one content, numbered through.
+
+    Invariant: the chunks of file j are `chunks_of_file(j)`, these ranges follow each other without a gap, and a
+    chunk verifies only as the bytes that the content hash stands for.
+    """
+
+    def __init__(self, content: bytes, entries: Iterable[CollectionEntry | _Whole]) -> None:
+        """Use `of` or `single_chunk`."""
+        self.content_hash = content
+        files: list[FileSlot] = []
+        first = 0
+        for entry in entries:
+            count = chunk_count(entry.size)
+            files.append(FileSlot(entry.path, entry.size, entry.content_hash, entry.executable, first, count))
+            first += count
+        self.files: Sequence[FileSlot] = files
+        self.chunk_count = first
+        self.size = sum(file.size for file in files)
+        self._first_chunks = array("Q", (file.first_chunk for file in files))
+        self._descriptors: dict[int, FileDescriptor] = {}
+
+    @classmethod
+    def of(cls, descriptor: Descriptor) -> Layout:
+        """The layout of a file or collection."""
+        content = descriptor.content_hash
+        if not isinstance(descriptor, FileDescriptor):
+            return cls(content, descriptor.entries)
+        layout = cls(content, [_Whole(descriptor.size, content)])
+        layout._descriptors[0] = descriptor
+        return layout
+
+    @classmethod
+    def single_chunk(cls, content: bytes, size: int) -> Layout:
+        """A file of this content hash of which only the size is claimed, and fits in one chunk.
+
+        No descriptor is needed: a false size makes every chunk fail. Raises MalformedError for another size.
+        """
+        if chunk_count(size) > 1:
+            raise MalformedError(f"A file of {size} bytes has more than one chunk.")
+        return cls(content, [_Whole(size, content)])
+
+    def slot(self, index: int) -> ChunkSlot:
+        """Where chunk `index` lies. Raises IndexError outside the content."""
+        if not 0 <= index < self.chunk_count:
+            raise IndexError(f"chunk {index} of {self.chunk_count}")
+        # Files without chunks share their first chunk with the file behind them; the last of these has it.
+        number = bisect_right(self._first_chunks, index) - 1
+        file = self.files[number]
+        chunk = index - file.first_chunk
+        return ChunkSlot(number, chunk, chunk * chunk_size(file.size), chunk_length(file.size, chunk))
+
+    def chunks_of_file(self, number: int) -> range:
+        """The chunks of file `number`; empty for an empty file or folder."""
+        file = self.files[number]
+        return range(file.first_chunk, file.first_chunk + file.chunk_count)
+
+    def needs_descriptor(self, number: int) -> bool:
+        """Whether chunks of this file cannot be verified before `set_descriptor`."""
+        return self.files[number].chunk_count > 1 and number not in self._descriptors
+
+    def set_descriptor(self, number: int, raw: bytes) -> None:
+        """Takes the descriptor of file `number`. Raises IntegrityError if it is another content's.
+
+        Raises MalformedError if it has the right hash, and yet is not the descriptor of a file of that size:
+        then the publisher made a collection that nobody can complete.
+        """
+        file = self.files[number]
+        if content_hash(raw) != file.content_hash:
+            raise IntegrityError(f"The descriptor received for {file.path!a} does not have that file's hash.")
+        descriptor = decode(raw)
+        if not isinstance(descriptor, FileDescriptor) or descriptor.size != file.size:
+            raise MalformedError(f"This collection contradicts itself about {file.path!a}; it cannot be fetched.")
+        self._descriptors[number] = descriptor
+
+    def descriptor_of(self, number: int) -> FileDescriptor | None:
+        """What `set_descriptor` took for this file, or the content's own."""
+        return self._descriptors.get(number)
+
+    def verify(self, index: int, data: bytes | bytearray | memoryview) -> bool:
+        """Whether `data` is chunk `index`. Raises LocalProtocolError while its file needs a descriptor.
+
+        Hashes, and lets other threads run meanwhile.
+        """
+        file, chunk, _, length = self.slot(index)
+        return len(data) == length and self.matches(file, chunk, blake3(data).digest())
+
+    def matches(self, number: int, chunk: int, chunk_hash: bytes) -> bool:
+        """Whether the chunk of file `number` with this BLAKE3-256 is the right one."""
+        descriptor = self._descriptors.get(number)
+        if descriptor is not None:
+            return descriptor.chunk_hash(chunk) == chunk_hash
+        file = self.files[number]
+        if file.chunk_count > 1:
+            raise LocalProtocolError(f"the descriptor of {file.path!a} is not known yet")
+        return single_chunk_content_hash(file.size, chunk_hash) == file.content_hash
+
+    def select(self, globs: Iterable[str]) -> set[int]:
+        """The numbers of the files and empty folders that one of the globs takes (rules in globs.py).
+
+        Raises UsageError for a glob that cannot be read.
+        """
+        pattern = compile_globs(globs)
+        return {number for number, file in enumerate(self.files) if pattern.fullmatch(file.path.removesuffix("/"))}
+
+
+class _Whole(NamedTuple):
+    """A content that is one file, as if it were an entry."""
+
+    size: int
+    content_hash: bytes
+    path: str = ""
+    executable: bool = False
