@@ -1,0 +1,186 @@
+"""The one place where kademlia and rpcudp are subclassed. For each override it says why.
+
+What the packages give: the framing (type byte, 20-byte message id, MessagePack), the table of calls that
+wait for an answer, nodes, k-buckets with replacements, and the names under which a reader who knows
+Kademlia looks for things. What they must not do any more is face the network: their handlers trust every
+datagram, their crawlers trust every answer. Those methods are closed here, and what replaces them stands
+in `routing.py` (the table), `rpc.py` (datagrams and calls), `lookup.py` (the crawl) and `scope.py`
+(listen, join, refresh, state). No stock method that sends, stores or inserts is left reachable.
+"""
+# The packages ship without type information, hence the ignored "misc" of each class line below.
+
+from __future__ import annotations
+
+from typing import Any, Never
+
+from kademlia.node import Node
+from kademlia.protocol import KademliaProtocol
+from kademlia.routing import KBucket, RoutingTable
+from rpcudp.protocol import RPCProtocol
+
+from dhtshare.dht.contact import ID_BITS, ID_BYTES, Contact
+from dhtshare.errors import LocalProtocolError
+
+
+def _closed(name: str) -> Never:
+    raise LocalProtocolError(f"kademlia's own {name} must not be used; see dhtshare.dht.adapter")
+
+
+class TableNode(Node):  # type: ignore[misc]
+    """A contact as the routing table keeps it.
+
+    `last_seen` is the monotonic time of its last sign of life, `failures` counts calls in a row that it
+    did not answer.
+    """
+
+    # Why: stock ids of any length and type enter the table, where two equal long_ids with different
+    # bytes stop every heap compare. Here an id has 20 bytes or there is no node.
+    def __init__(self, contact: Contact, now: float) -> None:
+        if len(contact.node_id) != ID_BYTES:
+            raise ValueError("a table node needs an id of 20 bytes")
+        super().__init__(contact.node_id, contact.address.host, contact.address.port)
+        self.contact = contact
+        self.last_seen = now
+        self.failures = 0
+
+    # Why: stock nodes cannot be compared, so ties in a heap raise TypeError.
+    def __lt__(self, other: TableNode) -> bool:
+        return bool(self.id < other.id)
+
+
+class Bucket(KBucket):  # type: ignore[misc]
+    """A k-bucket: nodes in order of their last sign of life, oldest first, and as many replacements.
+
+    `add_node`, `remove_node`, `is_new_node`, `has_in_range` and `head` are kademlia's.
+    """
+
+    def __init__(self, low: int, high: int, ksize: int) -> None:
+        super().__init__(low, high, ksize, replacementNodeFactor=1)
+
+    # Why: stock reads the clock here. The table is pure; it keeps its own times.
+    def touch_last_updated(self) -> None:
+        self.last_updated = 0.0
+
+    # Why: stock splits by the prefix that a bucket's ids happen to share, so crafted ids make thousands of
+    # buckets. Ours are indexed by the length of the XOR distance: at most 160, never split.
+    def split(self) -> Never:
+        _closed("KBucket.split")
+
+    def depth(self) -> Never:
+        _closed("KBucket.depth")
+
+
+class AdaptedTable(RoutingTable):  # type: ignore[misc]
+    """kademlia's table interface for a table whose buckets are found by XOR distance."""
+
+    # Why: stock keeps the protocol in order to send pings from inside the table, and one root bucket of
+    # range 0..2**160. A table decides; sending is for its driver.
+    def __init__(self, node: Node, ksize: int) -> None:
+        self.node = node
+        self.ksize = ksize
+        self.flush()
+
+    # Why: buckets exist as soon as they hold somebody; there is no root bucket to split.
+    def flush(self) -> None:
+        self.buckets: dict[int, Bucket] = {}
+
+    # Why: stock uses '<' on an inclusive bound and scans; the distance's length is the index.
+    def get_bucket_for(self, node: Node) -> int:
+        return int(self.node.long_id ^ node.long_id).bit_length()
+
+    def bucket(self, index: int) -> Bucket:
+        """The bucket for distances of that bit length, 1 to 160, made on first use."""
+        found = self.buckets.get(index)
+        if found is None:
+            if not 0 < index <= ID_BITS:
+                raise ValueError("a node has no bucket for itself")
+            span = 1 << (index - 1)
+            low = (self.node.long_id ^ span) & ~(span - 1)
+            found = self.buckets[index] = Bucket(low, low + span - 1, self.ksize)
+        return found
+
+    # Why: stock inserts whoever sent anything, pings from here without limit, and keeps stale addresses.
+    # `routing.Table.answered` takes contacts, and only after they answered a request of ours.
+    def add_contact(self, node: Node) -> Never:
+        _closed("RoutingTable.add_contact")
+
+    # Why: stock removes after one lost datagram; `routing.Table.failed` counts.
+    def remove_contact(self, node: Node) -> Never:
+        _closed("RoutingTable.remove_contact")
+
+    # Why: stock walks buckets left and right in turn and stops at the first k, which are not the closest.
+    def find_neighbors(self, node: Node, k: int | None = None, exclude: Node | None = None) -> Never:
+        _closed("RoutingTable.find_neighbors")
+
+    def split_bucket(self, index: int) -> Never:
+        _closed("RoutingTable.split_bucket")
+
+    # Why: stock asks the clock, and a remote query counts as a refresh. See `routing.Table.stale`.
+    def lonely_buckets(self) -> Never:
+        _closed("RoutingTable.lonely_buckets")
+
+
+class AdaptedProtocol(KademliaProtocol):  # type: ignore[misc]
+    """kademlia's protocol with every network-facing method closed or left to `rpc.Rpc`."""
+
+    # Why: stock hard-codes its RoutingTable class and a fixed wait of 5 s.
+    def __init__(self, router: AdaptedTable) -> None:
+        RPCProtocol.__init__(self)
+        self.router = router
+        self.source_node = router.node
+        self.storage = None  # records live above the core; stock `storage or …` drops an empty one
+
+    # Why: stock turns every misspelt attribute into a remote call that waits 5 s.
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # Why: stock starts a task per datagram, in which junk raises and is logged with a traceback.
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        raise NotImplementedError
+
+    async def _solve_datagram(self, datagram: bytes, address: tuple[str, int]) -> Never:
+        _closed("RPCProtocol._solve_datagram")
+
+    # Why: stock looks methods up by a name from the network and calls them with arguments from there.
+    async def _accept_request(self, msg_id: bytes, data: object, address: tuple[str, int]) -> Never:
+        _closed("RPCProtocol._accept_request")
+
+    # Why: stock inserts any sender and pushes records at it: one forged ping draws 31 datagrams.
+    def welcome_if_new(self, node: Node) -> Never:
+        _closed("KademliaProtocol.welcome_if_new")
+
+    def handle_call_response(self, result: object, node: Node) -> Never:
+        _closed("KademliaProtocol.handle_call_response")
+
+    # Why: stock draws from the module's random source, for buckets that nobody asked about for an hour.
+    def get_refresh_ids(self) -> Never:
+        _closed("KademliaProtocol.get_refresh_ids")
+
+    # Why: one value per key, no proof, no cap, no expiry; and replies that carry no id of the responder.
+    def rpc_stun(self, sender: object) -> Never:
+        _closed("rpc_stun")
+
+    def rpc_ping(self, sender: object, nodeid: object) -> Never:
+        _closed("rpc_ping")
+
+    def rpc_store(self, sender: object, nodeid: object, key: object, value: object) -> Never:
+        _closed("rpc_store")
+
+    def rpc_find_node(self, sender: object, nodeid: object, key: object) -> Never:
+        _closed("rpc_find_node")
+
+    def rpc_find_value(self, sender: object, nodeid: object, key: object) -> Never:
+        _closed("rpc_find_value")
+
+    # Why: their answers go to `handle_call_response`; calls go through `Rpc.call`.
+    async def call_find_node(self, node_to_ask: object, node_to_find: object) -> Never:
+        _closed("call_find_node")
+
+    async def call_find_value(self, node_to_ask: object, node_to_find: object) -> Never:
+        _closed("call_find_value")
+
+    async def call_ping(self, node_to_ask: object) -> Never:
+        _closed("call_ping")
+
+    async def call_store(self, node_to_ask: object, key: object, value: object) -> Never:
+        _closed("call_store")

@@ -1,0 +1,86 @@
+"""One request under way: when it is late, when it is sent again, when it is given up. Pure.
+
+A call has three outcomes and one warning. The warning, *late*, comes after the contact's usual delay;
+a lookup then gives its slot to somebody else, while the same datagram is sent once more under the same
+id and the call goes on waiting. An answer to either sending counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dhtshare.dht.contact import Contact
+from dhtshare.dht.messages import Body, Reply
+from dhtshare.dht.wire import ResponseMessage
+from dhtshare.errors import NetworkError
+
+SENDINGS = 2  # the first and one retransmission
+PATIENCE = 2.0  # the wait after the retransmission, in first waits
+PARTS_GAP_SECONDS = 0.5  # how long the further datagrams of an answer may lag behind the last one
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told how a call fares. Exactly one of `replied` and `failed` is called, once, unless cancelled."""
+
+    replied: Callable[[Reply], None]
+    failed: Callable[[NetworkError], None]
+    late: Callable[[], None]
+
+
+class Call:
+    """The state of one call. The driver owns the timer and the socket."""
+
+    __slots__ = (
+        "_first",
+        "_parts",
+        "contact",
+        "datagram",
+        "identifier",
+        "listener",
+        "sendings",
+        "sent_at",
+        "timer",
+        "wait",
+    )
+
+    def __init__(self, identifier: bytes, contact: Contact, datagram: bytes, listener: Listener, wait: float) -> None:
+        self.identifier = identifier
+        self.contact = contact
+        self.datagram = datagram
+        self.listener = listener
+        self.wait = wait
+        self.sendings = 0
+        self.sent_at = 0.0
+        self.timer: object = None
+        self._first: ResponseMessage | None = None
+        self._parts: dict[int, Body] = {}
+
+    def sent(self, now: float) -> float:
+        """The datagram went out. Seconds until the next look at the clock."""
+        self.sendings += 1
+        self.sent_at = now
+        return self.wait if self.sendings < SENDINGS else self.wait * PATIENCE
+
+    @property
+    def started_answering(self) -> bool:
+        return self._first is not None
+
+    def take(self, message: ResponseMessage) -> bool:
+        """Take one datagram of the answer. True once all parts are there."""
+        if self._first is None:
+            self._first = message
+        if message.parts == self._first.parts and message.node_id == self._first.node_id:
+            self._parts.setdefault(message.part, message.body)
+            if message.part == 0:
+                self._first = message
+        return len(self._parts) == self._first.parts
+
+    @property
+    def answer(self) -> tuple[ResponseMessage, tuple[Body, ...], bool]:
+        """The fields of the answer, its bodies in order, and whether all of them came."""
+        if self._first is None:
+            raise ValueError("nothing was answered yet")
+        bodies = tuple(self._parts[number] for number in sorted(self._parts))
+        return self._first, bodies, len(bodies) == self._first.parts

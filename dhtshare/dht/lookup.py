@@ -1,0 +1,272 @@
+"""The iterative lookup, once: whom to ask next on the way to a key, and when it is over. Pure.
+
+Facts go in (`answered`, `late`, `failed`), one question comes out (`next_requests`). What a choice weighs:
+
+- Closest first, by true XOR distance. A few requests in flight while a path approaches, more once answers
+  stop bringing closer contacts, and all of the k closest at once when the closest known one has answered.
+- A slot is given away when its contact is late; nobody waits for a round.
+- Disjoint paths (Baumgart and Mies, S/Kademlia 2007): each contact is asked by one path, and what it names
+  goes to that path alone, so one liar misleads one path.
+- In global scopes the k closest hold at most 1 per IP and 2 per /24 (/48). Others are asked, within
+  limits, but do not count.
+- At most 64 requests a path and 20 contacts an answer; who failed does not come back.
+
+Invariant: each contact is asked at most once in the whole lookup.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import insort
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dhtshare.dht.contact import Contact
+from dhtshare.dht.diversity import Diversity
+from dhtshare.network import Scope
+
+APPROACH = 3  # requests in flight on a path while it comes closer (alpha)
+WIDE = 8  # once answers stop bringing closer contacts
+STALLED_AFTER = 3  # answers in a row without a closer contact
+MAX_REQUESTS_PER_PATH = 64
+MAX_CONTACTS_PER_ANSWER = 20
+MAX_UNCOUNTED = 8  # requests of a path to contacts that diversity keeps from counting
+MAX_VIEW = 256  # contacts that a path remembers
+
+
+class State(enum.Enum):
+    """What became of a contact."""
+
+    KNOWN = enum.auto()
+    ASKED = enum.auto()
+    LATE = enum.auto()
+    ANSWERED = enum.auto()
+    FAILED = enum.auto()
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A contact on the way. `hops` counts the answers that led to it, 1 for one from our own table."""
+
+    contact: Contact
+    distance: int
+    hops: int
+    state: State = State.KNOWN
+    path: int = -1
+
+    def __lt__(self, other: Candidate) -> bool:
+        return self.distance < other.distance
+
+
+@dataclass(slots=True)
+class _Path:
+    """One path's own view of the way: candidates by distance."""
+
+    view: list[Candidate]
+    known: set[Contact]
+    requests: int = 0
+    uncounted: int = 0
+    in_flight: int = 0
+    closest: int = 1 << 160
+    stalled: int = 0
+    done: bool = False
+
+
+class Lookup:
+    """A walk towards `target`. Ours is never asked; seeds are the closest contacts of our own table."""
+
+    def __init__(
+        self,
+        target: bytes,
+        own_id: bytes,
+        seeds: Sequence[Contact],
+        *,
+        scope: Scope,
+        k: int = 20,
+        paths: int = 2,
+    ) -> None:
+        self.target = target
+        self.k = k
+        self.requests = 0
+        self.truncated = False  # a path ran out of requests before its k closest had answered
+        self._own_id = own_id
+        self._scope = scope
+        self._candidates: dict[Contact, Candidate] = {}
+        self._ids: dict[bytes, Contact] = {}  # ids that answered
+        self._paths: list[_Path] = []
+        self.add_paths(seeds, paths)
+
+    # ---- facts ---------------------------------------------------------------------------------
+
+    def add_paths(self, seeds: Sequence[Contact], count: int) -> bool:
+        """Start more paths, seeds dealt in turn. False if there was nobody new to start from."""
+        fresh = [contact for contact in seeds if self._unasked(contact)]
+        count = min(count, len(fresh))
+        for number in range(count):
+            path = _Path([], set())
+            self._paths.append(path)
+            self._extend(path, fresh[number::count], 1)
+        return count > 0
+
+    def answered(self, contact: Contact, contacts: Iterable[Contact]) -> None:
+        """It answered, and named these."""
+        candidate = self._leave(contact, State.ANSWERED)
+        if candidate is None:
+            return
+        self._ids.setdefault(contact.node_id, contact)
+        path = self._paths[candidate.path]
+        closest = path.closest
+        self._extend(path, list(contacts)[:MAX_CONTACTS_PER_ANSWER], candidate.hops + 1)
+        path.stalled = 0 if path.closest < closest else path.stalled + 1
+
+    def late(self, contact: Contact) -> None:
+        """It is taking longer than it usually does; somebody else gets its slot."""
+        candidate = self._candidates[contact]
+        if candidate.state is State.ASKED:
+            candidate.state = State.LATE
+            self._paths[candidate.path].in_flight -= 1
+
+    def failed(self, contact: Contact) -> None:
+        """It did not answer, or not as itself."""
+        self._leave(contact, State.FAILED)
+
+    def widen(self, k: int) -> None:
+        """Go on until the `k` closest have answered, more than before."""
+        self.k = k
+        for path in self._paths:
+            path.done = False
+
+    # ---- questions -----------------------------------------------------------------------------
+
+    def next_requests(self) -> list[Contact]:
+        """Whom to ask now. Each of them counts as asked from here on."""
+        chosen: list[Contact] = []
+        for number, path in enumerate(self._paths):
+            if not path.done:
+                chosen.extend(self._choose(number, path))
+        return chosen
+
+    @property
+    def done(self) -> bool:
+        """Nobody is left to ask or to wait for. True only after `next_requests` said so too."""
+        return all(path.done for path in self._paths)
+
+    def closest(self, count: int | None = None) -> list[Contact]:
+        """The closest contacts that answered, closest first, each id once, diversity kept."""
+        diversity = Diversity(self._scope)
+        found: list[Contact] = []
+        answered = sorted(c for c in self._candidates.values() if c.state is State.ANSWERED)
+        for candidate in answered:
+            contact = candidate.contact
+            if self._ids[contact.node_id] == contact and diversity.fits(contact.address):
+                diversity.add(contact.address)
+                found.append(contact)
+                if len(found) == (self.k if count is None else count):
+                    break
+        return found
+
+    def hops(self, contact: Contact) -> int:
+        """How many answers led to the contact, itself included."""
+        return self._candidates[contact].hops
+
+    def candidates(self) -> list[Candidate]:
+        """All that were heard of, closest first, for a trace."""
+        return sorted(self._candidates.values())
+
+    # ---- inside --------------------------------------------------------------------------------
+
+    def _unasked(self, contact: Contact) -> bool:
+        candidate = self._candidates.get(contact)
+        return contact.node_id != self._own_id and (candidate is None or candidate.state is State.KNOWN)
+
+    def _leave(self, contact: Contact, state: State) -> Candidate | None:
+        candidate = self._candidates[contact]
+        if candidate.state not in (State.ASKED, State.LATE):
+            return None
+        if candidate.state is State.ASKED:
+            self._paths[candidate.path].in_flight -= 1
+        candidate.state = state
+        return candidate
+
+    def _extend(self, path: _Path, contacts: Iterable[Contact], hops: int) -> None:
+        for contact in contacts:
+            if contact in path.known or contact.node_id == self._own_id:
+                continue
+            candidate = self._candidates.get(contact)
+            if candidate is None:
+                candidate = Candidate(contact, contact.distance_to(self.target), hops)
+                self._candidates[contact] = candidate
+            path.known.add(contact)
+            insort(path.view, candidate)
+            if candidate.distance < path.closest:
+                path.closest = candidate.distance
+            path.done = False
+        if len(path.view) > MAX_VIEW:
+            for dropped in path.view[MAX_VIEW:]:
+                if dropped.state is State.KNOWN:
+                    self._candidates.pop(dropped.contact, None)
+            del path.view[MAX_VIEW:]
+
+    def _choose(self, number: int, path: _Path) -> list[Contact]:
+        """The path's next requests; sets its `done`."""
+        width = self._width(path)
+        chosen: list[Contact] = []
+        uncounted: list[Candidate] = []
+        waiting = False
+        counted = 0
+        diversity = Diversity(self._scope)
+        for candidate in path.view:
+            state = candidate.state
+            if (
+                state is State.FAILED
+                or self._ids.get(candidate.contact.node_id, candidate.contact) != candidate.contact
+            ):
+                continue
+            if state is State.LATE:
+                waiting = True  # likely dead: it does not count, but the path waits for its last chance
+                continue
+            if not diversity.fits(candidate.contact.address):
+                if state is State.KNOWN:
+                    uncounted.append(candidate)
+                continue
+            diversity.add(candidate.contact.address)
+            if state is State.ASKED:
+                waiting = True
+            elif state is State.KNOWN:
+                if path.requests >= MAX_REQUESTS_PER_PATH:
+                    self.truncated = True
+                    break
+                waiting = True
+                if path.in_flight >= width:
+                    break
+                chosen.append(self._ask(number, path, candidate))
+            counted += 1
+            if counted == self.k:
+                break
+        while (
+            uncounted
+            and path.uncounted < MAX_UNCOUNTED
+            and path.in_flight < width
+            and path.requests < MAX_REQUESTS_PER_PATH
+        ):
+            path.uncounted += 1
+            waiting = True
+            chosen.append(self._ask(number, path, uncounted.pop(0)))
+        path.done = not waiting and not path.in_flight
+        return chosen
+
+    def _ask(self, number: int, path: _Path, candidate: Candidate) -> Contact:
+        candidate.state = State.ASKED
+        candidate.path = number
+        path.requests += 1
+        path.in_flight += 1
+        self.requests += 1
+        return candidate.contact
+
+    def _width(self, path: _Path) -> int:
+        for candidate in path.view:
+            if candidate.state is State.ANSWERED:
+                return self.k
+            if candidate.state in (State.KNOWN, State.ASKED):
+                break
+        return WIDE if path.stalled >= STALLED_AFTER else APPROACH

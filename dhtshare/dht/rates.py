@@ -1,0 +1,96 @@
+"""How much one address may ask of us. Pure.
+
+The generic cell rate algorithm keeps one number per key, the time at which the key's bucket is empty
+again; once that time is past, the entry means the same as no entry, so forgetting is exact. Excess
+without a token is dropped one by one and leaves nothing behind: whoever forges a source must not
+silence its owner. Only excess that carries a token, and so is no forgery, has its ip:port ignored.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Hashable
+
+from dhtshare.network import Address
+
+PROVED_PER_SECOND = 50.0
+PROVED_BURST = 200
+UNPROVED_PER_SECOND = 10.0
+UNPROVED_BURST = 50
+IGNORE_SECONDS = 60.0
+RECORDS_PER_SECOND = 2000 / 60
+RECORDS_BURST = 2000
+MAX_KEYS = 65_536
+
+
+class RateMeter:
+    """A token bucket for each of many keys: `rate` a second, `burst` at once, at most `limit` keys known."""
+
+    def __init__(self, rate: float, burst: int, limit: int = MAX_KEYS) -> None:
+        self._interval = 1.0 / rate
+        self._tolerance = (burst - 1) * self._interval
+        self._limit = limit
+        self._empty_at: dict[Hashable, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._empty_at)
+
+    def take(self, key: Hashable, now: float, cost: int = 1) -> float:
+        """Take `cost` units. 0.0 if they were there, else the seconds until they are; then nothing is taken."""
+        empty_at = self._empty_at.get(key)
+        if empty_at is None or empty_at < now:
+            if empty_at is None and len(self._empty_at) >= self._limit and not self._purge(now):
+                return self._interval
+            empty_at = now
+        wait = empty_at + (cost - 1) * self._interval - now - self._tolerance
+        if wait > 1e-9:  # rounding of the sums must not refuse the last unit of a burst
+            return wait
+        self._empty_at[key] = empty_at + cost * self._interval
+        return 0.0
+
+    def _purge(self, now: float) -> bool:
+        self._empty_at = {key: at for key, at in self._empty_at.items() if at > now}
+        return len(self._empty_at) < self._limit
+
+
+class Verdict(enum.Enum):
+    """What to do with a request."""
+
+    SERVE = enum.auto()
+    DROP = enum.auto()
+
+
+class RequestRates:
+    """The rates of the global scopes for requests, with and without token."""
+
+    def __init__(self) -> None:
+        self._proved = RateMeter(PROVED_PER_SECOND, PROVED_BURST)
+        self._unproved = RateMeter(UNPROVED_PER_SECOND, UNPROVED_BURST)
+        self._ignored: dict[Address, float] = {}
+
+    def ignores(self, sender: Address, now: float) -> bool:
+        """Whether that ip:port lost its hearing for a while."""
+        until = self._ignored.get(sender)
+        if until is None:
+            return False
+        if until > now:
+            return True
+        del self._ignored[sender]
+        return False
+
+    def judge(self, sender: Address, proved: bool, now: float) -> Verdict:
+        """Count one request of that sender."""
+        if not proved:
+            return Verdict.DROP if self._unproved.take(sender.host, now) else Verdict.SERVE
+        if not self._proved.take(sender, now):
+            return Verdict.SERVE
+        if len(self._ignored) >= MAX_KEYS:
+            self._ignored = {address: until for address, until in self._ignored.items() if until > now}
+        if len(self._ignored) < MAX_KEYS:
+            self._ignored[sender] = now + IGNORE_SECONDS
+        return Verdict.DROP
+
+
+def record_meter() -> RateMeter:
+    """Stores: 2,000 records a minute for each proved address; the wait goes into the BUSY answer."""
+    return RateMeter(RECORDS_PER_SECOND, RECORDS_BURST)

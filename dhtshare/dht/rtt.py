@@ -1,0 +1,42 @@
+"""How long to wait for an answer: Jacobson's estimator, as TCP has it (RFC 6298). Pure.
+
+A contact without samples of its own is given the estimate of the whole scope, so that a dead contact
+costs what the network's delays make likely, not a fixed number of seconds.
+"""
+
+from __future__ import annotations
+
+START_SECONDS = 0.8
+MIN_TIMEOUT_SECONDS = 0.15
+MAX_TIMEOUT_SECONDS = 2.0
+_GAIN = 1 / 8
+_VARIANCE_GAIN = 1 / 4
+
+
+class RttEstimate:
+    """Smoothed round-trip time and its mean deviation, in seconds."""
+
+    __slots__ = ("deviation", "smoothed")
+
+    def __init__(self) -> None:
+        self.smoothed = 0.0
+        self.deviation = 0.0
+
+    def add(self, sample: float) -> None:
+        """Take the delay of an answer to a request that was sent once (Karn's rule)."""
+        if not self.smoothed:
+            self.smoothed = sample
+            self.deviation = sample / 2
+            return
+        self.deviation += _VARIANCE_GAIN * (abs(sample - self.smoothed) - self.deviation)
+        self.smoothed += _GAIN * (sample - self.smoothed)
+
+    @property
+    def known(self) -> bool:
+        return self.smoothed > 0
+
+    def timeout(self) -> float:
+        """Seconds until an answer is late."""
+        if not self.smoothed:
+            return START_SECONDS
+        return min(MAX_TIMEOUT_SECONDS, max(MIN_TIMEOUT_SECONDS, self.smoothed + 4 * self.deviation))
