@@ -1,0 +1,149 @@
+"""From a folder to the descriptor of a collection: what is in it, and under which safe path.
+
+Symbolic links and special files are never followed or opened, only counted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from dhtshare.content.collection import MAX_COLLECTION_ENTRIES, CollectionDescriptor, CollectionEntry
+from dhtshare.content.hasher import HashedFile, Progress, hash_file_state
+from dhtshare.content.paths import MAX_PATH_PARTS, is_unfinished, safe_name
+from dhtshare.errors import DiskError, UsageError
+
+
+class ScannedFile(NamedTuple):
+    """A regular file found: its path in the collection, where it lies on this disk, its state when seen."""
+
+    path: str
+    local: str
+    size: int
+    mtime_ns: int
+    executable: bool
+
+
+@dataclass
+class FolderScan:
+    """What is in a folder. `files` and `empty_folders` (paths that end in '/') are sorted by their UTF-8 bytes."""
+
+    root: Path
+    files: list[ScannedFile] = field(default_factory=list)
+    empty_folders: list[str] = field(default_factory=list)
+    symlinks: int = 0
+    special: int = 0
+    """Sockets, pipes and devices left out."""
+    unfinished: int = 0
+    """Our own unfinished downloads left out."""
+    renamed: int = 0
+    """Names that had to be made safe; local files keep theirs."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+
+class HashedFolder(NamedTuple):
+    """A collection's descriptor, and in the order of the scan's files the state that was hashed."""
+
+    descriptor: CollectionDescriptor
+    files: tuple[HashedFile, ...]
+
+
+def scan_folder(path: str | os.PathLike[str]) -> FolderScan:
+    """Everything below the folder `path`. Reads no file.
+
+    Raises UsageError where there is no folder, where nothing in it can be shared, and over the limits of a
+    collection; DiskError where a folder cannot be read.
+    """
+    scan = FolderScan(Path(path))
+    pending = [_Folder(os.fspath(path), "")]
+    while pending:
+        folder = pending.pop()
+        subfolders, files = _look_into(folder, scan)
+        if folder.path and not subfolders and not files:
+            scan.empty_folders.append(folder.path)
+        scan.files += files
+        pending += subfolders
+        _check_limits(folder, scan)
+    if not scan.files and not scan.empty_folders:
+        raise UsageError(f"There is nothing to share in {path}: it is empty, or has only links and special files.")
+    scan.files.sort(key=lambda file: file.path.encode())
+    scan.empty_folders.sort(key=str.encode)
+    return scan
+
+
+class _Folder(NamedTuple):
+    """A folder to look into: where it lies, and its path in the collection ('', or ending in '/')."""
+
+    local: str
+    path: str
+
+
+def _look_into(folder: _Folder, scan: FolderScan) -> tuple[list[_Folder], list[ScannedFile]]:
+    subfolders: list[_Folder] = []
+    files: list[ScannedFile] = []
+    for entry, status in _list(folder.local):
+        path = folder.path + safe_name(entry.name)
+        if stat.S_ISLNK(status.st_mode):
+            scan.symlinks += 1
+            continue
+        if is_unfinished(entry.name):
+            scan.unfinished += 1
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            subfolders.append(_Folder(entry.path, path + "/"))
+        elif stat.S_ISREG(status.st_mode):
+            executable = bool(status.st_mode & stat.S_IXUSR)
+            files.append(ScannedFile(path, entry.path, status.st_size, status.st_mtime_ns, executable))
+        else:
+            scan.special += 1
+            continue
+        # Another normal form of the same name (macOS) is no new name.
+        scan.renamed += path != folder.path + unicodedata.normalize("NFC", entry.name)
+    return subfolders, files
+
+
+def _list(local: str) -> list[tuple[os.DirEntry[str], os.stat_result]]:
+    try:
+        with os.scandir(local) as entries:
+            return [(entry, entry.stat(follow_symlinks=False)) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"There is no folder {local}. Check the path.") from error
+    except OSError as error:
+        raise DiskError(f"Cannot read the folder {local}: {error.strerror}.") from error
+
+
+def _check_limits(folder: _Folder, scan: FolderScan) -> None:
+    if folder.path.count("/") > MAX_PATH_PARTS:
+        raise UsageError(f"{folder.local} is over {MAX_PATH_PARTS} folders deep. Publish its sub-folders one by one.")
+    if len(scan.files) + len(scan.empty_folders) > MAX_COLLECTION_ENTRIES:
+        raise UsageError(
+            f"{scan.root} has more than {MAX_COLLECTION_ENTRIES} files, the limit of a collection. "
+            "Publish its sub-folders one by one."
+        )
+
+
+def hash_folder(
+    scan: FolderScan, *, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+) -> HashedFolder:
+    """The descriptor of a scanned folder. Errors as in `hash_file_state`.
+
+    Raises MalformedError, with the names, where two files cannot stand side by side on every file system, and
+    over the limits of a collection. A file that became a symbolic link since the scan is a DiskError.
+    """
+    hashed: list[HashedFile] = []
+    entries = [CollectionEntry(path) for path in scan.empty_folders]
+    for file in scan.files:
+        state = hash_file_state(file.local, progress=progress, cancelled=cancelled, follow_symlink=False)
+        hashed.append(state)
+        descriptor = state.descriptor
+        entries.append(CollectionEntry(file.path, descriptor.size, descriptor.content_hash, state.executable))
+    return HashedFolder(CollectionDescriptor.of(entries), tuple(hashed))
