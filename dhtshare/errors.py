@@ -10,7 +10,7 @@ from __future__ import annotations
 
 
 class DhtshareError(Exception):
-    """Base of all errors shown to a user: one sentence, an exit code, and the result where there is one all the same."""
+    """Base of all errors shown to a user: a sentence, an exit code, and the result where there is one all the same."""
 
     exit_code = 1
     result: object | None = None  #: what is printed beside the error: a receipt below quorum, an empty search
