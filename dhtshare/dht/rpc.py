@@ -10,56 +10,33 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from dhtshare.dht.adapter import AdaptedProtocol
 from dhtshare.dht.calls import PARTS_GAP_SECONDS, SENDINGS, Call, Listener
-from dhtshare.dht.compact import CONTACT4_BYTES, CONTACT6_BYTES, pack_address, pack_contacts, unpack_contacts
-from dhtshare.dht.contact import ID_BYTES, UNKNOWN_ID, Contact
+from dhtshare.dht.compact import unpack_contacts
+from dhtshare.dht.contact import UNKNOWN_ID, Contact
 from dhtshare.dht.counters import Counters
-from dhtshare.dht.messages import (
-    TARGET_KEY,
-    Answer,
-    Body,
-    Code,
-    Failure,
-    Handler,
-    Method,
-    NoAnswer,
-    Refused,
-    Reply,
-    Request,
-)
+from dhtshare.dht.messages import Body, Code, Handler, Method, NoAnswer, Refused, Reply
 from dhtshare.dht.nodeid import may_have
 from dhtshare.dht.peerbook import PeerBook
-from dhtshare.dht.rates import RequestRates, Verdict
 from dhtshare.dht.routing import Table
-from dhtshare.dht.tokens import TokenMint
+from dhtshare.dht.serving import Responder
 from dhtshare.dht.wire import (
-    AMPLIFICATION,
-    ENVELOPE_BYTES,
     MAX_CONTACTS,
-    MAX_DATAGRAM_BYTES,
-    MAX_PARTS,
+    MESSAGE_ID_BYTES,
     TYPE_REQUEST,
-    UNPROVED_REQUEST_BYTES,
     RequestMessage,
     ResponseMessage,
-    UnsupportedError,
     datagram_type,
-    decode_request,
     decode_response,
     encode_request,
-    encode_response,
     message_id,
-    pack,
 )
 from dhtshare.errors import LocalProtocolError, MalformedError, NetworkError
-from dhtshare.network import Address, Scope, ScopeRules, is_loopback
+from dhtshare.network import Address, Scope, ScopeRules
 
 MAX_ANSWERS_UNDER_WAY = 4096  # calls waiting at once; more is our own bug or a lookup storm
-MAX_NOMINATIONS_PER_SECOND = 20.0
 
 
 class Transport(Protocol):
@@ -69,13 +46,6 @@ class Transport(Protocol):
         """Send or drop; never raises."""
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Method:
-    handler: Handler
-    with_contacts: bool
-    needs_proof: bool
 
 
 def _late() -> None:
@@ -108,24 +78,18 @@ class Rpc(AdaptedProtocol):
         self.peers = PeerBook()
         self.last_reply = float("-inf")  # monotonic time of the last answer from anybody
         self.on_reply: Callable[[Contact, Reply], None] | None = None
-        self.on_request: Callable[[Contact], None] | None = None
+        self.on_nominated: Callable[[Contact], None] | None = None  # a proved request from somebody we do not know
+        self.on_lost: Callable[[Contact], None] | None = None  # evicted after too many failures
         self._rng = rng
-        self._wall = wall
-        self._methods: dict[int, _Method] = {}
+        self._loop = asyncio.get_running_loop()
+        self._responder = Responder(network, scope, table, node_id, rng, wall, self.counters, self._loop.time())
         self._calls: dict[bytes, Call] = self._outstanding
-        self._rates = None if scope is Scope.LAN else RequestRates()
-        self._packed: dict[tuple[int, bool], tuple[bytes, bytes]] = {}
-        self._packed_version = -1
-        self.handle(Method.PING, lambda _request: {})
-        self.handle(Method.FIND_NODE, lambda _request: {}, with_contacts=True)
 
     # ---- life ----------------------------------------------------------------------------------
 
     def connection_made(self, transport: Transport) -> None:
-        """Start on a transport; must run on the loop that will deliver the datagrams."""
+        """Start on a transport, which belongs to the caller."""
         self.transport: Transport | None = transport
-        self._loop = asyncio.get_running_loop()
-        self._mint = TokenMint(self.network, self._rng, self._loop.time())
 
     def close(self) -> None:
         """Fail every call under way and send nothing more. The transport belongs to its owner."""
@@ -140,7 +104,18 @@ class Rpc(AdaptedProtocol):
         `needs_proof`: without a valid token the answer is UNPROVED, with a token. A handler must not
         block; it may raise MalformedError.
         """
-        self._methods[method] = _Method(handler, with_contacts, needs_proof)
+        self._responder.handle(method, handler, with_contacts=with_contacts, needs_proof=needs_proof)
+
+    def moved(self, node_id: bytes, table: Table) -> None:
+        """We have another id now, and the table that goes with it."""
+        self.node_id = node_id
+        self.table = self.router = table
+        self.source_node = table.node
+        self._responder.moved(node_id, table)
+
+    def now(self) -> float:
+        """Monotonic seconds of the loop that we run on."""
+        return self._loop.time()
 
     # ---- calling -------------------------------------------------------------------------------
 
@@ -185,7 +160,7 @@ class Rpc(AdaptedProtocol):
             return None
         now = self._loop.time()
         address = contact.address
-        identifier = self._rng.randbytes(20)
+        identifier = self._rng.randbytes(MESSAGE_ID_BYTES)
         token = self.peers.token(address, now)
         message = RequestMessage(method, self.node_id, body, self.client, token, address)
         try:
@@ -219,7 +194,8 @@ class Rpc(AdaptedProtocol):
         else:
             self._finish(call)
             self.counters.timeouts += 1
-            self.table.failed(call.contact, self._loop.time())
+            if self.table.failed(call.contact, self._loop.time()) and self.on_lost is not None:
+                self.on_lost(call.contact)
             call.listener.failed(NoAnswer(f"{call.contact.address} did not answer."))
 
     def _finish(self, call: Call) -> None:
@@ -240,8 +216,6 @@ class Rpc(AdaptedProtocol):
                 self._serve(data, sender)
             else:
                 self._accept_response(message_id(data), data, sender)
-        except UnsupportedError:
-            counters.unsupported += 1
         except MalformedError:
             counters.malformed += 1
 
@@ -308,134 +282,16 @@ class Rpc(AdaptedProtocol):
             if may_name(contact.address.host, responder.host) and acceptable(contact)
         )[:MAX_CONTACTS]
 
-    # ---- serving -------------------------------------------------------------------------------
-
     def _serve(self, data: bytes, sender: Address) -> None:
         now = self._loop.time()
-        rates = self._rates
-        if rates is not None and rates.ignores(sender, now):
-            self.counters.ignored += 1
-            return
-        identifier = message_id(data)
-        try:
-            message = decode_request(data)
-        except UnsupportedError:
-            self._refuse_newer(data, identifier, sender, now)
-            raise
-        packed = pack_address(sender)
-        token = self._mint.make(packed, now)
-        proved = message.token == token or (message.token != b"" and self._mint.check(message.token, packed, now))
-        if rates is not None and rates.judge(sender, proved, now) is Verdict.DROP:
-            self.counters.rate_limited += 1
-            return
-        self.counters.requests += 1
-        limit = MAX_DATAGRAM_BYTES if proved else min(MAX_DATAGRAM_BYTES, AMPLIFICATION * len(data))
-        method = self._methods.get(message.method)
-        answer: Answer
-        if not proved and (len(data) < UNPROVED_REQUEST_BYTES or (method is not None and method.needs_proof)):
-            self.counters.unproved += 1
-            answer = Failure(Code.UNPROVED)
-        elif method is None:
-            answer = Failure(Code.UNSUPPORTED)
-        else:
-            answer = self._dispatch(method, message, sender, proved, limit)
-        with_contacts = method is not None and method.with_contacts and not isinstance(answer, Failure)
-        self._respond(identifier, message, answer, sender, token, proved, limit, with_contacts)
-        if proved and not message.client and self.on_request is not None:
+        served = self._responder.answer(data, sender, now)
+        for datagram in served.datagrams:
+            self._send(datagram, sender)
+        message = served.message
+        if message is not None and not message.client:
             contact = Contact(message.node_id, sender)
-            if not self.table.heard(contact, now):
-                self.on_request(contact)
-
-    def _dispatch(self, method: _Method, message: RequestMessage, sender: Address, proved: bool, limit: int) -> Answer:
-        room = limit - ENVELOPE_BYTES
-        if method.with_contacts:
-            target = message.body.get(TARGET_KEY)
-            if type(target) is not bytes or len(target) != ID_BYTES:
-                return Failure(Code.MALFORMED)
-            room -= MAX_CONTACTS * (CONTACT6_BYTES if ":" in sender.host else CONTACT4_BYTES) + 6
-        request = Request(
-            message.body,
-            sender,
-            message.node_id,
-            proved,
-            message.client,
-            message.dialled,
-            self.scope,
-            room,
-            MAX_DATAGRAM_BYTES - ENVELOPE_BYTES if proved else 0,
-        )
-        try:
-            return method.handler(request)
-        except MalformedError:
-            self.counters.malformed += 1
-            return Failure(Code.MALFORMED)
-
-    def _respond(
-        self,
-        identifier: bytes,
-        message: RequestMessage,
-        answer: Answer,
-        sender: Address,
-        token: bytes,
-        proved: bool,
-        limit: int,
-        with_contacts: bool,
-    ) -> None:
-        wall = int(self._wall())
-        if isinstance(answer, Failure):
-            response = ResponseMessage(self.node_id, {}, answer.code, answer.retry_after, token, seen=sender, wall=wall)
-            self._send_response(identifier, response, sender, limit)
-            return
-        bodies = answer if isinstance(answer, list) else [answer]
-        bodies = bodies[: MAX_PARTS if proved else 1] or [{}]
-        contacts4 = contacts6 = b""
-        if with_contacts:
-            target = message.body[TARGET_KEY]
-            assert isinstance(target, bytes)
-            left = limit - ENVELOPE_BYTES - (len(pack(bodies[0])) if bodies[0] else 1)
-            contacts4, contacts6 = self._closest_packed(target, sender, left)
-        for part, body in enumerate(bodies):
-            response = ResponseMessage(
-                self.node_id, body, 0, 0, token, contacts4, contacts6, sender, wall, part, len(bodies)
-            )
-            self._send_response(identifier, response, sender, limit)
-            contacts4 = contacts6 = b""
-
-    def _send_response(self, identifier: bytes, response: ResponseMessage, sender: Address, limit: int) -> None:
-        try:
-            data = encode_response(self.network, identifier, response)
-        except ValueError as error:
-            raise LocalProtocolError(str(error)) from error
-        if len(data) > limit:
-            self.counters.oversized += 1
-            return
-        self._send(data, sender)
-
-    def _refuse_newer(self, data: bytes, identifier: bytes, sender: Address, now: float) -> None:
-        """Tell the sender of a message with an unknown even key that we are older than it."""
-        if self._rates is not None and self._rates.judge(sender, False, now) is Verdict.DROP:
-            return
-        token = self._mint.make(pack_address(sender), now)
-        response = ResponseMessage(self.node_id, {}, Code.UNSUPPORTED, 0, token, seen=sender, wall=int(self._wall()))
-        self._send_response(identifier, response, sender, AMPLIFICATION * len(data))
-
-    def _closest_packed(self, target: bytes, asker: Address, left: int) -> tuple[bytes, bytes]:
-        """The closest contacts that fit into `left` bytes, packed; whole groups come from a cache."""
-        table = self.table
-        loopback = self.scope is not Scope.LAN or is_loopback(asker.host)
-        if self._packed_version != table.version:
-            self._packed.clear()
-            self._packed_version = table.version
-        group = table.group_key(target)
-        found = None if group is None else self._packed.get((group, loopback))
-        if found is None:
-            found = pack_contacts(table.nearest(target, MAX_CONTACTS, loopback=loopback))
-            if group is not None:
-                self._packed[group, loopback] = found
-        if len(found[0]) + len(found[1]) + 6 <= left:
-            return found
-        width = CONTACT6_BYTES if found[1] else CONTACT4_BYTES
-        return pack_contacts(table.nearest(target, max(0, left - 6) // width, loopback=loopback))
+            if not self.table.heard(contact, now) and self.on_nominated is not None:
+                self.on_nominated(contact)
 
     def _send(self, data: bytes, address: Address) -> None:
         if self.transport is not None:

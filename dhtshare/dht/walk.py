@@ -180,6 +180,7 @@ async def walk(
     found: Callable[[], bool] | None = None,
     k: int = K,
     paths: int = PATHS,
+    seeds: Sequence[Contact] = (),
     trace: Callable[[Step], None] | None = None,
 ) -> WalkResult:
     """Walk to the k closest live nodes to `target`, asking each on the way for `method`.
@@ -187,10 +188,11 @@ async def walk(
     `on_reply` hears every answer as it comes; it may raise MalformedError for a body that is none, which
     costs the responder its place. `found`, if given, is asked when the paths are done: as long as it says
     no, more paths (eight in all) are tried from other contacts. The method must be one that answers with
-    contacts. Where the closest look like an eclipse the walk goes on to twice as many nodes.
+    contacts. `seeds` are tried beside the closest of our table. Where the closest look like an eclipse the
+    walk goes on to twice as many nodes.
     """
-    seeds = walker.table.nearest(target, k)
-    lookup = Lookup(target, walker.node_id, seeds, scope=walker.scope, k=k, paths=paths)
+    known = walker.table.nearest(target, k)
+    lookup = Lookup(target, walker.node_id, [*known, *seeds], scope=walker.scope, k=k, paths=paths)
     driver = _Walk(walker, lookup, method, {**(body or {}), TARGET_KEY: target}, on_reply, trace)
     await driver.run()
     if found is not None and not found():

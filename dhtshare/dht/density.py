@@ -1,0 +1,64 @@
+"""How large the network is, judged by how close the closest are. Pure.
+
+Among N ids drawn at random the j-th closest to a point lies near j / N of the space, so a finished
+lookup tells N = (j - 1) / distance (the unbiased form of Kubo's and of Kamel's estimators). The median
+of the last lookups is the estimate. A region far denser than it is a sign that somebody crowds a key.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Sequence
+
+from dhtshare.dht.contact import ID_BITS, Contact
+
+KEPT_LOOKUPS = 15
+MIN_LOOKUPS = 3  # fewer say too little about the network to suspect anybody
+_RANKS = (5, 10, 20)
+_LOG_CHANCE = math.log(1e-7)  # of a lookup among honest nodes being called suspicious, times a few ranks
+_MARGIN = 1.5  # how far the estimate itself may be too low
+
+
+class SizeEstimate:
+    """The number of nodes of one scope, ourselves included."""
+
+    def __init__(self) -> None:
+        self._estimates: deque[float] = deque(maxlen=KEPT_LOOKUPS)
+
+    def looked_up(self, target: bytes, closest: Sequence[Contact], k: int) -> None:
+        """A complete lookup found these, closest first. Fewer than `k` are all there are."""
+        if len(closest) < k:
+            self._estimates.append(len(closest) + 1.0)
+        elif k > 1:
+            share = closest[k - 1].distance_to(target) / (1 << ID_BITS)
+            self._estimates.append((k - 1) / share if share else math.inf)
+
+    @property
+    def nodes(self) -> int | None:
+        """The estimate, None before the first lookup."""
+        if not self._estimates:
+            return None
+        middle = statistics.median(self._estimates)
+        return round(middle) if math.isfinite(middle) else None
+
+    def suspicious(self, target: bytes, closest: Sequence[Contact]) -> bool:
+        """Whether so many so close to the target are next to impossible in a network of this size."""
+        nodes = self.nodes
+        if nodes is None or len(self._estimates) < MIN_LOOKUPS or nodes <= len(closest):
+            return False
+        for rank in _RANKS:
+            if rank > len(closest):
+                break
+            expected = _MARGIN * nodes * closest[rank - 1].distance_to(target) / (1 << ID_BITS)
+            if expected < rank and _log_tail(expected, rank) < _LOG_CHANCE:
+                return True
+        return False
+
+
+def _log_tail(expected: float, count: int) -> float:
+    """Chernoff's bound on the logarithm of P(Poisson(expected) >= count), for count > expected."""
+    if expected <= 0:
+        return -math.inf
+    return count - expected - count * math.log(count / expected)

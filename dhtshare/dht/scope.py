@@ -1,0 +1,163 @@
+"""One DHT of one scope: who we are in it, whom we know, and what we can ask of it."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from dhtshare.dht.calls import Listener
+from dhtshare.dht.contact import Contact
+from dhtshare.dht.density import SizeEstimate
+from dhtshare.dht.messages import Body, Method, Reply
+from dhtshare.dht.nodeid import bound_id, may_have, random_id
+from dhtshare.dht.rates import RateMeter
+from dhtshare.dht.routing import K, Table
+from dhtshare.dht.rpc import Rpc
+from dhtshare.dht.walk import PATHS, Step, WalkResult, walk
+from dhtshare.errors import NetworkError
+from dhtshare.network import Address, Scope, ScopeRules
+
+NOMINATIONS_PER_SECOND = 20.0
+NOMINATIONS_BURST = 100
+MAX_LOST = 64  # evicted contacts remembered for the day the network comes back
+
+
+class ScopeDht:
+    """A node's place in one scope.
+
+    `is_client` is True while nobody showed that we can be reached: then we ask and are never named.
+    The callbacks run on the loop, in the order added: `on_joined` after the lookup of our own id,
+    `on_refresh` after each refresh of our region, `on_moved` when our id changed.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        *,
+        network: bytes,
+        rules: ScopeRules,
+        rng: random.Random,
+        wall: Callable[[], float],
+        node_id: bytes | None = None,
+        host: str | None = None,
+    ) -> None:
+        """`node_id` is a saved one, used where it fits; `host` our known external IP of a global scope."""
+        self.scope = scope
+        self.rng = rng
+        self.is_client = scope is not Scope.LAN
+        self.size = SizeEstimate()
+        self.joined = False
+        self.lost: deque[Address] = deque(maxlen=MAX_LOST)
+        self.on_joined: list[Callable[[], None]] = []
+        self.on_refresh: list[Callable[[], None]] = []
+        self.on_moved: list[Callable[[], None]] = []
+        own = node_id if node_id is not None and (host is None or may_have(node_id, host, scope)) else None
+        own = own or (random_id(rng) if host is None or scope is Scope.LAN else bound_id(host, rng))
+        self.rpc = Rpc(
+            network=network,
+            scope=scope,
+            rules=rules,
+            table=Table(own, scope),
+            node_id=own,
+            rng=rng,
+            wall=wall,
+            client=self.is_client,
+        )
+        self.rpc.on_nominated = self._nominated
+        self.rpc.on_lost = self._lost
+        self._nominations = RateMeter(NOMINATIONS_PER_SECOND, NOMINATIONS_BURST, limit=1)
+        self._pinging: set[Address] = set()
+
+    @property
+    def node_id(self) -> bytes:
+        return self.rpc.node_id
+
+    @property
+    def table(self) -> Table:
+        return self.rpc.table
+
+    @property
+    def contacts(self) -> int:
+        """How many servers we know."""
+        return len(self.table)
+
+    def become(self, *, client: bool) -> None:
+        """Be a client or a server from now on."""
+        self.is_client = self.rpc.client = client
+
+    def move(self, node_id: bytes) -> None:
+        """Live under another id. Contacts are kept, in the buckets of the new id; tell `on_moved`."""
+        known = list(self.table)
+        now = self.rpc.now()
+        table = Table(node_id, self.scope)
+        for contact in known:
+            table.answered(contact, now)
+        self.rpc.moved(node_id, table)
+        for callback in self.on_moved:
+            callback()
+
+    async def ping(self, contact: Contact) -> Reply:
+        """Raises NoAnswer or Refused."""
+        return await self.rpc.call(contact, Method.PING, {})
+
+    def check(self, contact: Contact) -> None:
+        """Ping without waiting; the table hears of the outcome."""
+        address = contact.address
+        if address in self._pinging:
+            return
+        self._pinging.add(address)
+
+        def over(_outcome: Reply | NetworkError) -> None:
+            self._pinging.discard(address)
+
+        self.rpc.start(contact, Method.PING, {}, Listener(over, over, lambda: None))
+
+    async def walk(
+        self,
+        target: bytes,
+        *,
+        method: int = Method.FIND_NODE,
+        body: Body | None = None,
+        on_reply: Callable[[Contact, Reply], None] | None = None,
+        found: Callable[[], bool] | None = None,
+        k: int = K,
+        paths: int = PATHS,
+        seeds: Sequence[Contact] = (),
+        trace: Callable[[Step], None] | None = None,
+    ) -> WalkResult:
+        """See `walk.walk`; what it finds also tells the size of the network."""
+        result = await walk(
+            self,
+            target,
+            method=method,
+            body=body,
+            on_reply=on_reply,
+            found=found,
+            k=k,
+            paths=paths,
+            seeds=seeds,
+            trace=trace,
+        )
+        if result.complete and not result.suspicious:
+            self.size.looked_up(target, result.closest, k)
+        return result
+
+    def suspicious(self, target: bytes, closest: Sequence[Contact]) -> bool:
+        """Whether these are closer to the target than the size of the network makes likely."""
+        return self.size.suspicious(target, closest)
+
+    def estimated_size(self) -> int:
+        """Nodes in this scope, ourselves included, as far as lookups tell."""
+        return self.size.nodes or len(self.table) + 1
+
+    def close(self) -> None:
+        """Fail what is under way; the sockets belong to the `Dht`."""
+        self.rpc.close()
+
+    def _nominated(self, contact: Contact) -> None:
+        if self.table.wants(contact) and not self._nominations.take("", self.rpc.now()):
+            self.check(contact)
+
+    def _lost(self, contact: Contact) -> None:
+        self.lost.append(contact.address)

@@ -1,0 +1,227 @@
+"""The answering side of one scope: from a request's bytes to the datagrams that go back. Pure.
+
+Nothing here sends or knows a task: `answer` returns what goes to the sender. An unproved sender gets at
+most one datagram of at most three times its request's size; in global scopes rates hold.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dhtshare.dht.compact import CONTACT4_BYTES, CONTACT6_BYTES, pack_address, pack_contacts
+from dhtshare.dht.contact import ID_BYTES
+from dhtshare.dht.counters import Counters
+from dhtshare.dht.messages import TARGET_KEY, Answer, Body, Code, Failure, Handler, Method, Request
+from dhtshare.dht.rates import RequestRates, Verdict
+from dhtshare.dht.routing import Table
+from dhtshare.dht.tokens import TokenMint
+from dhtshare.dht.wire import (
+    AMPLIFICATION,
+    ENVELOPE_BYTES,
+    MAX_CONTACTS,
+    MAX_DATAGRAM_BYTES,
+    MAX_PARTS,
+    UNPROVED_REQUEST_BYTES,
+    RequestMessage,
+    ResponseMessage,
+    UnsupportedError,
+    decode_request,
+    encode_response,
+    message_id,
+    pack,
+)
+from dhtshare.errors import LocalProtocolError, MalformedError
+from dhtshare.network import Address, Scope, is_loopback
+
+_CONTACTS_HEADER_BYTES = 6  # key and length of both strings of contacts
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    handler: Handler
+    with_contacts: bool
+    needs_proof: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What to send back to the sender; `message` is set for a request that was understood and proved."""
+
+    datagrams: list[bytes]
+    message: RequestMessage | None = None
+
+
+_NOTHING = Served([])
+
+
+class Responder:
+    """Answers requests. `now` is monotonic; `wall` gives Unix seconds."""
+
+    def __init__(
+        self,
+        network: bytes,
+        scope: Scope,
+        table: Table,
+        node_id: bytes,
+        rng: random.Random,
+        wall: Callable[[], float],
+        counters: Counters,
+        now: float,
+    ) -> None:
+        self.node_id = node_id
+        self._network = network
+        self._scope = scope
+        self._table = table
+        self._wall = wall
+        self._counters = counters
+        self._mint = TokenMint(network, rng, now)
+        self._rates = None if scope is Scope.LAN else RequestRates()
+        self._methods: dict[int, _Method] = {}
+        self._packed: dict[tuple[int, bool], tuple[bytes, bytes]] = {}
+        self._packed_version = -1
+        self.handle(Method.PING, lambda _request: {})
+        self.handle(Method.FIND_NODE, lambda _request: {}, with_contacts=True)
+
+    def handle(self, method: int, handler: Handler, *, with_contacts: bool = False, needs_proof: bool = False) -> None:
+        """See `Rpc.handle`."""
+        self._methods[method] = _Method(handler, with_contacts, needs_proof)
+
+    def moved(self, node_id: bytes, table: Table) -> None:
+        """We have another id now, and the table that goes with it."""
+        self.node_id = node_id
+        self._table = table
+        self._packed.clear()
+        self._packed_version = -1
+
+    def answer(self, data: bytes, sender: Address, now: float) -> Served:
+        """The answer to one request. Raises MalformedError for bytes that are none."""
+        counters, rates = self._counters, self._rates
+        if rates is not None and rates.ignores(sender, now):
+            counters.ignored += 1
+            return _NOTHING
+        packed = pack_address(sender)
+        token = self._mint.make(packed, now)
+        try:
+            message = decode_request(data)
+        except UnsupportedError:
+            counters.unsupported += 1
+            return self._refuse_newer(data, sender, token, now)
+        proved = message.token == token or self._mint.check(message.token, packed, now)
+        if rates is not None and rates.judge(sender, proved, now) is Verdict.DROP:
+            counters.rate_limited += 1
+            return _NOTHING
+        counters.requests += 1
+        limit = MAX_DATAGRAM_BYTES if proved else min(MAX_DATAGRAM_BYTES, AMPLIFICATION * len(data))
+        method = self._methods.get(message.method)
+        answer: Answer
+        if not proved and (len(data) < UNPROVED_REQUEST_BYTES or (method is not None and method.needs_proof)):
+            counters.unproved += 1
+            answer = Failure(Code.UNPROVED)
+        elif method is None:
+            answer = Failure(Code.UNSUPPORTED)
+        else:
+            answer = self._dispatch(method, message, sender, proved, limit)
+        identifier = message_id(data)
+        if isinstance(answer, Failure):
+            datagrams = self._failure(identifier, answer, sender, token, limit)
+        else:
+            datagrams = self._success(identifier, message, method, answer, sender, token, proved, limit)
+        return Served(datagrams, message if proved else None)
+
+    def _dispatch(self, method: _Method, message: RequestMessage, sender: Address, proved: bool, limit: int) -> Answer:
+        room = limit - ENVELOPE_BYTES
+        if method.with_contacts:
+            target = message.body.get(TARGET_KEY)
+            if type(target) is not bytes or len(target) != ID_BYTES:
+                return Failure(Code.MALFORMED)
+            width = CONTACT6_BYTES if ":" in sender.host else CONTACT4_BYTES
+            room -= MAX_CONTACTS * width + _CONTACTS_HEADER_BYTES
+        request = Request(
+            message.body,
+            sender,
+            message.node_id,
+            proved,
+            message.client,
+            message.dialled,
+            self._scope,
+            room,
+            MAX_DATAGRAM_BYTES - ENVELOPE_BYTES if proved else 0,
+        )
+        try:
+            return method.handler(request)
+        except MalformedError:
+            self._counters.malformed += 1
+            return Failure(Code.MALFORMED)
+
+    def _success(
+        self,
+        identifier: bytes,
+        message: RequestMessage,
+        method: _Method | None,
+        answer: Body | list[Body],
+        sender: Address,
+        token: bytes,
+        proved: bool,
+        limit: int,
+    ) -> list[bytes]:
+        bodies: list[Body] = answer if isinstance(answer, list) else [answer]
+        bodies = bodies[: MAX_PARTS if proved else 1] or [{}]
+        contacts4 = contacts6 = b""
+        if method is not None and method.with_contacts:
+            target = message.body[TARGET_KEY]
+            assert isinstance(target, bytes)
+            left = limit - ENVELOPE_BYTES - (len(pack(bodies[0])) if bodies[0] else 1)
+            contacts4, contacts6 = self._closest_packed(target, sender, left)
+        datagrams: list[bytes] = []
+        wall = int(self._wall())
+        for part, body in enumerate(bodies):
+            response = ResponseMessage(
+                self.node_id, body, 0, 0, token, contacts4, contacts6, sender, wall, part, len(bodies)
+            )
+            datagrams += self._encoded(identifier, response, limit)
+            contacts4 = contacts6 = b""
+        return datagrams
+
+    def _failure(self, identifier: bytes, failure: Failure, sender: Address, token: bytes, limit: int) -> list[bytes]:
+        response = ResponseMessage(
+            self.node_id, {}, failure.code, failure.retry_after, token, seen=sender, wall=int(self._wall())
+        )
+        return self._encoded(identifier, response, limit)
+
+    def _encoded(self, identifier: bytes, response: ResponseMessage, limit: int) -> list[bytes]:
+        try:
+            data = encode_response(self._network, identifier, response)
+        except ValueError as error:
+            raise LocalProtocolError(str(error)) from error
+        if len(data) <= limit:
+            return [data]
+        self._counters.oversized += 1
+        return []
+
+    def _refuse_newer(self, data: bytes, sender: Address, token: bytes, now: float) -> Served:
+        """Tell the sender of a message with an unknown even key that we are older than it."""
+        if self._rates is not None and self._rates.judge(sender, False, now) is Verdict.DROP:
+            return _NOTHING
+        limit = AMPLIFICATION * len(data)
+        return Served(self._failure(message_id(data), Failure(Code.UNSUPPORTED), sender, token, limit))
+
+    def _closest_packed(self, target: bytes, asker: Address, left: int) -> tuple[bytes, bytes]:
+        """The closest contacts that fit into `left` bytes, packed; whole groups come from a cache."""
+        table = self._table
+        loopback = self._scope is not Scope.LAN or is_loopback(asker.host)
+        if self._packed_version != table.version:
+            self._packed.clear()
+            self._packed_version = table.version
+        group = table.group_key(target)
+        found = None if group is None else self._packed.get((group, loopback))
+        if found is None:
+            found = pack_contacts(table.nearest(target, MAX_CONTACTS, loopback=loopback))
+            if group is not None:
+                self._packed[group, loopback] = found
+        if len(found[0]) + len(found[1]) + _CONTACTS_HEADER_BYTES <= left:
+            return found
+        width = CONTACT6_BYTES if found[1] else CONTACT4_BYTES
+        fitting = max(0, left - _CONTACTS_HEADER_BYTES) // width
+        return pack_contacts(table.nearest(target, fitting, loopback=loopback))
