@@ -13,7 +13,7 @@ def test_a_field_is_the_set_of_its_chunks(case: tuple[int, set[int]]) -> None:
     length, wanted = case
     wanted = {chunk for chunk in wanted if chunk < length}
     again = Bitfield.from_bytes(length, Bitfield(length, wanted).to_bytes())
-    assert again == Bitfield(length, reversed(sorted(wanted)))
+    assert again == Bitfield(length, sorted(wanted, reverse=True))
     assert list(again) == sorted(wanted)
     assert list(again.iter_missing()) == sorted(set(range(length)) - wanted)
     assert len(again) == len(wanted)

@@ -1,0 +1,55 @@
+"""Small files written all or nothing: temporary file, fsync, rename, fsync of the folder.
+
+After a crash at any instant the name holds either the old bytes or the new ones, never a mixture; after a
+return the new ones are on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from dhtshare.library.faults import disk_error
+
+PRIVATE = 0o600
+
+
+def sync_folder(path: Path) -> None:
+    """Makes renames and new names inside `path` durable. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Writes all of `data` at the file's position; one write may take less. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def write_atomic(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+    """Replaces `path` by `data`, with exactly this mode whatever the umask.
+
+    Raises DiskError; then the old file stands.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        try:
+            os.fchmod(fd, mode)
+            write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise disk_error("write", path, error) from error
