@@ -9,7 +9,7 @@ all of them into MalformedError, and no other module of this folder has to know 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgpack
@@ -21,6 +21,9 @@ MAX_KEY = 127
 
 MAX_NESTED_ITEMS = 64
 """Items of any one container inside a `small_map`; bounds what its headers can make the decoder allocate."""
+
+MAX_DEPTH = 32
+"""Containers inside each other in a `small_map`."""
 
 _T = TypeVar("_T", int, str, bytes)
 
@@ -46,7 +49,7 @@ class Reader:
         self._unpacker = msgpack.Unpacker(None, max_buffer_size=max(1, len(raw)), strict_map_key=False)
         self._unpacker.feed(raw)
 
-    def keys(self) -> Iterator[int]:
+    def map_keys(self) -> Iterator[int]:
         """Each key of the map that starts here; the caller reads or skips its value before asking for the next."""
         previous = -1
         for _ in range(self._length(self._unpacker.read_map_header, msgpack.Packer().pack_map_header)):
@@ -135,8 +138,21 @@ def _decode(raw: bytes) -> object:
             max_array_len=MAX_NESTED_ITEMS,
             max_map_len=MAX_NESTED_ITEMS,
         )
-        if msgpack.packb(value) != raw:
+        if msgpack.packb(value) != raw or _is_deeper(value, MAX_DEPTH):
             raise MalformedError(_NO_MESSAGEPACK)
     except _FAULTS as fault:
         raise MalformedError(_NO_MESSAGEPACK) from fault
     return value
+
+
+def _is_deeper(value: object, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        level = [item for outer in level if type(outer) in (list, dict) for item in _items(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _items(container: Any) -> Iterable[object]:
+    return container.values() if type(container) is dict else container

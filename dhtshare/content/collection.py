@@ -155,12 +155,16 @@ def read_collection(reader: Reader, keys: Iterator[int]) -> CollectionDescriptor
 
 
 def _entry(fields: Mapping[int, object]) -> CollectionEntry:
-    if any(key % 2 == 0 for key in fields.keys() - _ENTRY_KEYS):
-        refuse_newer()
-    match fields.get(PATH_KEY), fields.get(SIZE_KEY), fields.get(HASH_KEY), fields.get(EXECUTABLE_KEY):
-        case str(path), None, None, None if path.endswith("/"):
-            return CollectionEntry(path)
-        case str(path), int(size), bytes(content_hash), (None | True) as executable if type(size) is int:
-            return CollectionEntry(path, size, content_hash, executable is True)
-        case _:
-            raise MalformedError("An entry of a collection is neither a file nor an empty folder.")
+    known = len(fields)
+    if not fields.keys() <= _ENTRY_KEYS:
+        unknown = fields.keys() - _ENTRY_KEYS
+        if any(key % 2 == 0 for key in unknown):
+            refuse_newer()
+        known -= len(unknown)
+    path, size, content_hash = fields.get(PATH_KEY), fields.get(SIZE_KEY), fields.get(HASH_KEY)
+    executable = fields.get(EXECUTABLE_KEY) is True  # false is said by absence: one encoding for one entry
+    if type(path) is str and type(size) is int and type(content_hash) is bytes and known == 3 + executable:
+        return CollectionEntry(path, size, content_hash, executable)
+    if type(path) is str and path.endswith("/") and known == 1:
+        return CollectionEntry(path)
+    raise MalformedError("An entry of a collection is neither a file nor an empty folder.")

@@ -60,7 +60,7 @@ def decode(raw: bytes) -> Descriptor:
 
 
 def _read(reader: Reader) -> Descriptor:
-    keys = reader.keys()
+    keys = reader.map_keys()
     version = None
     for key in keys:
         if key == VERSION_KEY:

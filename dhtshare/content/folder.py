@@ -114,11 +114,19 @@ def _look_into(folder: _Folder, scan: FolderScan) -> tuple[list[_Folder], list[S
 def _list(local: str) -> list[tuple[os.DirEntry[str], os.stat_result]]:
     try:
         with os.scandir(local) as entries:
-            return [(entry, entry.stat(follow_symlinks=False)) for entry in entries]
+            return [(entry, status) for entry in entries if (status := _status_of(entry)) is not None]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"There is no folder {local}. Check the path.") from error
     except OSError as error:
         raise DiskError(f"Cannot read the folder {local}: {error.strerror}.") from error
+
+
+def _status_of(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None where it is gone already."""
+    try:
+        return entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def _check_limits(folder: _Folder, scan: FolderScan) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from blake3 import blake3
 
@@ -102,6 +103,7 @@ def check_relative_path(path: str) -> None:
         raise MalformedError(f"The path {path[:80]!a} is not safe: {fault}.")
 
 
+@lru_cache(maxsize=4_096)  # most parts of a collection's paths are folders, and come again
 def _fault_of(part: str) -> str | None:
     if part in ("", ".", ".."):
         return "it is absolute, or has an empty, '.' or '..' part"
