@@ -1,0 +1,47 @@
+"""`dhtshare info`: what content is, without fetching any of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dhtshare.cli.blocks import Block, Fields, Line
+from dhtshare.cli.display import human_size
+from dhtshare.cli.options import JoinOptions, option
+from dhtshare.cli.session import Session
+from dhtshare.errors import UsageError
+
+HASH_DIGITS = 64
+LINK_PREFIX = "dhtshare:"
+
+
+def info(
+    session: Session,
+    join: JoinOptions,
+    target: Annotated[str, typer.Argument(metavar="TARGET|PATH", help="Hash, link, row number, or a path here.")],
+    timeout: Annotated[float | None, option("--timeout", metavar="S", help="Seconds at most.")] = None,
+) -> int:
+    """Show what a hash, link or path is: its size, files, chunks, and who has it."""
+    if is_path(target):
+        path = Path(target).absolute()
+        if not path.exists():
+            raise UsageError(f"'{target}' is no hash, no link and no row number, and there is no such file or folder.")
+        return session.ask_offline("info", {"target": str(path), "timeout": timeout}, described)
+    return session.ask("info", {"target": target, "timeout": timeout}, described, join)
+
+
+def is_path(target: str) -> bool:
+    """Whether a target names something on this disk. A number is a row, 64 hex digits are a hash; `./7` is a path."""
+    if target.startswith(LINK_PREFIX) or (target.isascii() and target.isdigit()):
+        return False
+    return len(target) != HASH_DIGITS or not set(target.lower()) <= set("0123456789abcdef")
+
+
+def described(result: dict[str, Any]) -> list[Block]:
+    """One content."""
+    known = ("hash", "kind", "name", "link", "files", "chunks", "providers", "availability")
+    pairs = [(name, str(result[name])) for name in known if result.get(name) is not None]
+    pairs.insert(3, ("size", human_size(result["size"])))
+    return [Line(str(result.get("name") or result["hash"]), "bold"), Fields(pairs)]
