@@ -1,7 +1,7 @@
 """What happens on the way, as lines: for pipes, files and dumb terminals. Bars are in `bars`.
 
-A feed knows the events by their fields, not by who sends them: whatever has `done` and `size` is a
-progress, whatever has a `message` is said.
+A feed knows the events by their fields, not by who sends them: whatever has `done` and a `total` (or
+`size`) is a progress, whatever has a `message` is said.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Progress:
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Progress | None:
         """The progress that an event tells, or None."""
-        done, size = fields.get("done"), fields.get("size")
+        done, size = fields.get("done"), fields.get("total", fields.get("size"))
         if not isinstance(done, int) or not isinstance(size, int):
             return None
         name = fields.get("name") or fields.get("path") or fields.get("hash") or fields.get("event")
@@ -79,6 +79,9 @@ def sentence_of(fields: dict[str, Any], *, verbose: bool) -> str | None:
     if isinstance(message := fields.get("message"), str):
         return message
     match fields.get("event"):
+        case "ready":
+            contacts = counted(int(fields.get("contacts", 0)), "contact")
+            return f"Listening on {fields.get('address')} with {contacts}. Ctrl-C stops."
         case "searching":
             return "Looking for peers …"
         case "chunk_bad":

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dhtshare.cli.blocks import Block, Fields, Line
-from dhtshare.cli.display import human_size
+from dhtshare.cli.blocks import Block, Column, Fields, Line, Table
+from dhtshare.cli.display import counted, human_size
 from dhtshare.cli.options import JoinOptions, option
 from dhtshare.cli.session import Session
 from dhtshare.errors import UsageError
@@ -40,8 +40,30 @@ def is_path(target: str) -> bool:
 
 
 def described(result: dict[str, Any]) -> list[Block]:
-    """One content."""
-    known = ("hash", "kind", "name", "link", "files", "chunks", "providers", "availability")
-    pairs = [(name, str(result[name])) for name in known if result.get(name) is not None]
-    pairs.insert(3, ("size", human_size(result["size"])))
-    return [Line(str(result.get("name") or result["hash"]), "bold"), Fields(pairs)]
+    """One content, and the files of a collection."""
+    pairs = [
+        ("hash", result["hash"]),
+        ("link", result["link"]),
+        ("kind", result["kind"]),
+        ("size", human_size(result["size"])),
+        ("files", str(result["files"])),
+        ("chunks", str(result["chunks"])),
+    ]
+    if result.get("providers") is not None:
+        pairs.append(("available", availability(result)))
+    if result.get("keywords"):
+        pairs.append(("found by", " ".join(result["keywords"])))
+    blocks: list[Block] = [Line(str(result.get("name") or result["hash"]), "bold"), Fields(pairs)]
+    if entries := result.get("entries"):
+        rows = [(entry["path"], human_size(entry["size"]) if "size" in entry else "") for entry in entries]
+        blocks.append(Table((Column("path"), Column("size", right=True)), rows))
+    return blocks
+
+
+def availability(result: dict[str, Any]) -> str:
+    """'3 peers answered: 2 full copies, rarest chunk 3 times'."""
+    said = f"{counted(result['providers'], 'peer')} answered"
+    if not result["providers"]:
+        return said
+    copies = counted(result["full_copies"], "full copy", "full copies")
+    return f"{said}: {copies}, rarest chunk {counted(result['rarest'], 'time')}"

@@ -39,9 +39,7 @@ def lab(
 
     printer = session.printer(lab_view)
     printer.result(
-        run_lab(
-            nodes=nodes, dead=dead, loss=loss, churn=churn, liars=liars, seed=seed, rtt=rtt / 1000, lookups=lookups
-        )
+        run_lab(nodes=nodes, dead=dead, loss=loss, churn=churn, liars=liars, seed=seed, rtt=rtt / 1000, lookups=lookups)
     )
     return printer.end(End())
 

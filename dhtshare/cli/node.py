@@ -8,9 +8,9 @@ from dhtshare.cli.session import Session
 
 def node(session: Session, options: NodeOptions) -> int:
     """Join the network and serve what this home shares, until Ctrl-C."""
-    from dhtshare.cli import in_process
-
     config = options.config(session.home.path, session.options.network)
+    from dhtshare.cli import in_process  # the whole program: not for a wrong option
+
     # The ready line is what a script waits for: it is this command's result.
     printer = session.printer(lambda result: [], kept_when_quiet=["ready"])
     return printer.end(in_process.run_node(config, printer, verbose=session.options.verbose))

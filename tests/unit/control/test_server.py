@@ -230,6 +230,7 @@ async def test_the_uid_of_the_other_end_is_known(tmp_path: Path) -> None:
         assert client is not None
         with client:
             assert credentials.peer_uid(client._connection) == os.geteuid()
+            assert (await asyncio.to_thread(list, client.ask(Request("two", {}))))[-1] == End()
 
 
 async def test_a_leftover_socket_is_replaced_and_the_new_one_removed(tmp_path: Path) -> None:
