@@ -45,10 +45,11 @@ class Progress:
         done, size = fields.get("done"), fields.get("total", fields.get("size"))
         if not isinstance(done, int) or not isinstance(size, int):
             return None
-        name = fields.get("name") or fields.get("path") or fields.get("hash") or fields.get("event")
+        event, name = fields.get("event"), fields.get("name") or fields.get("path") or fields.get("hash")
+        doing = [] if event == "progress" else [event]  # a transfer needs no verb, hashing and verifying do
         return cls(
-            key=str(fields.get("hash") or fields.get("path") or name),
-            label=str(name),
+            key=f"{event} {fields.get('hash', name)}",
+            label=" ".join(str(part) for part in (*doing, name) if part),
             done=done,
             size=size,
             rate=fields.get("rate"),

@@ -9,14 +9,18 @@ import typer
 from dhtshare.cli.blocks import Block, Column, Line, Table
 from dhtshare.cli.display import counted, human_size
 from dhtshare.cli.objects import object_view
+from dhtshare.cli.options import option
 from dhtshare.cli.session import Session
 
 SHOWN_HASH_DIGITS = 12
 
 
-def list_items(session: Session) -> int:
+def list_items(
+    session: Session,
+    members: Annotated[bool, option("--members", help="Also the files announced as parts of folders.")] = False,
+) -> int:
     """Show what this home shares and stores."""
-    return session.ask_offline("list", {}, items)
+    return session.ask_offline("list", {"members": members}, items)
 
 
 def verify(

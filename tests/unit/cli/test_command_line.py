@@ -17,6 +17,8 @@ from dhtshare.control.protocol import End, Event, Result
 from dhtshare.errors import DhtshareError
 from tests.unit.cli.cli_fakes import CommandLine, clean_environment, running_node
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.fixture
 def dhtshare(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
@@ -199,7 +201,7 @@ def test_bad_usage_is_code_2_in_both_voices(dhtshare: CommandLine, arguments: li
     assert spoken.code == 2
     assert says in spoken.err
     assert spoken.out == ""
-    ran = dhtshare(*arguments, "--json")
+    ran = dhtshare("--json", *arguments)
     assert ran.code == 2
     assert ran.last["error"]["code"] == 2
     assert says in ran.last["error"]["message"]
@@ -283,9 +285,25 @@ def test_nothing_heavy_is_imported_to_ask_a_running_node(tmp_path: Path) -> None
             f"code = run(['--home', {str(tmp_path / 'home')!r}, '--json', 'search', 'x']);"
             f"print([name for name in {heavy.split()} if name in sys.modules]); sys.exit(code)"
         )
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 4, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "completions"),
+    [
+        ("dhtshare se", 1, {"search"}),
+        ("dhtshare dht p", 2, {"ping"}),
+        ("dhtshare search --ki", 2, {"--kind"}),
+        ("dhtshare node --reachable ", 3, {"auto", "yes", "no"}),
+    ],
+)
+def test_the_shell_completes(words: str, number: int, completions: set[str]) -> None:
+    environment = {"_DHTSHARE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+    command = [sys.executable, "-m", "dhtshare"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == completions
 
 
 def test_an_interrupt_is_130_and_a_closed_pipe_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +328,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None
     items = [{"name": "x" * 200, "size": 1, "state": "shared", "hash": "0" * 64, "path": "/x"}] * 3000
     with running_node(tmp_path / "home", Result({"items": items}), End()):
         command = [sys.executable, "-m", "dhtshare", "--home", str(tmp_path / "home"), "list"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.read(10)

@@ -23,8 +23,10 @@ def progress(done: int, **more: Any) -> dict[str, Any]:
 
 def test_a_progress_is_known_by_its_fields() -> None:
     known = Progress.of(progress(10, rate=5.0, eta=198.0, peers=2, map="08"))
-    assert known == Progress("ab", "file", 10, 1000, 5.0, 198.0, 2, "08")
-    assert Progress.of({"event": "hashing", "name": "f", "done": 1, "total": 2}) == Progress("f", "f", 1, 2)
+    assert known == Progress("progress ab", "file", 10, 1000, 5.0, 198.0, 2, "08")
+    hashing = Progress.of({"event": "hashing", "name": "f", "done": 1, "total": 2})
+    assert hashing == Progress("hashing f", "hashing f", 1, 2)
+    assert Progress.of({"event": "verifying", "done": 1, "total": 2}) == Progress("verifying None", "verifying", 1, 2)
     assert Progress.of({"event": "peer", "size": 3}) is None
     assert Progress.of({"event": "progress", "done": "x", "size": 3}) is None
 
@@ -38,7 +40,7 @@ def test_a_progress_is_known_by_its_fields() -> None:
             "file: 250 B of 1000 B (25 %), 1.0 KiB/s, 3.00 s left, 1 peer",
         ),
         (progress(1000, eta=0.0), "file: 1000 B of 1000 B (100 %)"),
-        ({"done": 0, "size": 0, "name": "empty"}, "empty: 0 B of 0 B (100 %)"),
+        ({"event": "progress", "done": 0, "size": 0, "name": "empty"}, "empty: 0 B of 0 B (100 %)"),
     ],
 )
 def test_a_progress_as_a_sentence(fields: dict[str, Any], sentence: str) -> None:
