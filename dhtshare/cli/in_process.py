@@ -18,7 +18,7 @@ from dhtshare.cli.session import deliver
 from dhtshare.config import NodeConfig
 from dhtshare.control.alone import Alone
 from dhtshare.control.interruption import Interruption
-from dhtshare.control.protocol import End, Request
+from dhtshare.control.protocol import Answer, End, Request
 from dhtshare.control.stories import OPERATIONS
 from dhtshare.library.home import Home
 from dhtshare.node import Node
@@ -59,13 +59,20 @@ def _live(config: NodeConfig, printer: Printer, work: Callable[[Alone[Node]], Aw
                 node=Node(config),
                 operations=OPERATIONS,
                 network=config.network,
-                deliver=functools.partial(deliver, printer),
+                deliver=functools.partial(_deliver, printer, interruption),
                 interruption=interruption,
             )
             return await work(alone)
 
     with asyncio.Runner() as runner:
         return runner.run(main())
+
+
+def _deliver(printer: Printer, interruption: Interruption, answer: Answer) -> None:
+    try:
+        deliver(printer, answer)
+    except BrokenPipeError:
+        interruption.request()  # whoever read us has gone: there is nobody left to work for
 
 
 def _control_socket(config: NodeConfig) -> Path:

@@ -33,7 +33,7 @@ def main() -> NoReturn:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code = _say(End(INTERRUPTED, "Interrupted."), json=wants_json(sys.argv[1:]))
     except BrokenPipeError:
         # Whoever read us has seen enough, as in `dhtshare list | head`; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,8 +49,8 @@ def run(arguments: Sequence[str]) -> int:
         code = program(PROGRAM, HELP, EPILOG).main(command_line, PROGRAM, standalone_mode=False, obj={"json": json})
     except _REFUSAL as error:
         return _refuse(error, json=json)
-    except typer.Abort:
-        return INTERRUPTED
+    except typer.Abort as error:  # how typer passes on the end of its input
+        raise KeyboardInterrupt from error
     return code if isinstance(code, int) else 0
 
 
@@ -66,7 +66,11 @@ def _refuse(error: Any, *, json: bool) -> int:
     path = context.command_path if context else PROGRAM
     message = error.format_message().strip()
     stop = "" if message.endswith((".", "?", "!")) else "."
-    end = End(int(error.exit_code), f"{message}{stop} See: {path} --help")
+    return _say(End(int(error.exit_code), f"{message}{stop} See: {path} --help"), json=json)
+
+
+def _say(end: End, *, json: bool) -> int:
+    """Show how it ended where no command got to do so; gives the exit code."""
     if json:
         return JsonPrinter(quiet=False, verbose=False).end(end)
     complain(end, verbose=False)

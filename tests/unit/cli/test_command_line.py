@@ -1,5 +1,6 @@
 """Whole command lines: options before and after, the environment, exit codes, both printers."""
 
+import io
 import json
 import subprocess
 import sys
@@ -306,22 +307,19 @@ def test_the_shell_completes(words: str, number: int, completions: set[str]) -> 
     assert set(done.stdout.split()) == completions
 
 
-def test_an_interrupt_is_130_and_a_closed_pipe_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_anywhere_is_130_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(arguments: object) -> int:
         raise KeyboardInterrupt
 
-    class Stream:
-        def reconfigure(self, errors: str) -> None:
-            assert errors == "backslashreplace"
-
-        def flush(self) -> None: ...
-
     monkeypatch.setattr(main_module, "run", interrupt)
-    monkeypatch.setattr(sys, "stdout", Stream())
-    monkeypatch.setattr(sys, "stderr", Stream())
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), write_through=True))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), write_through=True))
+    monkeypatch.setattr(sys, "argv", ["dhtshare", "status", "--json"])
     with pytest.raises(SystemExit) as ended:
         main_module.main()
     assert ended.value.code == 130
+    assert json.loads(sys.stdout.buffer.getvalue()) == {"error": {"code": 130, "message": "Interrupted."}}  # type: ignore[attr-defined]
+    assert sys.stderr.buffer.getvalue() == b"dhtshare: Interrupted.\n"  # type: ignore[attr-defined]
 
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
