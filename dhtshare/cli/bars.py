@@ -5,6 +5,7 @@ Everything here is wiped when the result is printed. Imported only where there i
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import IO, Any
 
@@ -15,10 +16,11 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from dhtshare.cli.coloured import terminal
-from dhtshare.cli.display import chunk_map, counted, human_rate, human_seconds, human_size, visible
+from dhtshare.cli.display import chunk_map, counted, human_rate, human_remaining, human_size, visible
 from dhtshare.cli.feed import Progress, sentence_of
 
 SHOWN_HITS = 8
+SECONDS_BETWEEN_REFRESHES = 0.1  # five hundred hits a second are five hundred events, not five hundred pictures
 LONGEST_LABEL = 40
 
 
@@ -39,6 +41,7 @@ class BarFeed:
         self._maps: dict[str, str] = {}
         self._hits: deque[Text] = deque(maxlen=SHOWN_HITS)
         self._hit_count = 0
+        self._refresh_due = 0.0
         self._live = Live(console=self._console, transient=True, auto_refresh=False, get_renderable=self._region)
         self._live.start()
 
@@ -52,7 +55,10 @@ class BarFeed:
             sentence = sentence_of(fields, verbose=self._verbose)
             if sentence is not None:
                 self._console.print(Text(visible(sentence)))
-        self._live.refresh()
+        now = time.monotonic()
+        if now >= self._refresh_due:
+            self._refresh_due = now + SECONDS_BETWEEN_REFRESHES
+            self._live.refresh()
 
     def close(self) -> None:
         self._live.stop()
@@ -88,12 +94,12 @@ class BarFeed:
 
 
 def figures(progress: Progress) -> str:
-    """'12.4 MiB / 1.0 GiB  3.1 MiB/s  0:05:30 left  4 peers', as far as known."""
+    """'12.4 MiB / 1.0 GiB  3.1 MiB/s  5 min 30 s left  4 peers', as far as known."""
     parts = [f"{human_size(progress.done)} / {human_size(progress.size)}"]
     if progress.rate is not None:
         parts.append(human_rate(progress.rate))
     if progress.eta is not None and not progress.complete:
-        parts.append(f"{human_seconds(progress.eta)} left")
+        parts.append(human_remaining(progress.eta))
     if progress.peers is not None:
         parts.append(counted(progress.peers, "peer"))
     return "  ".join(parts)

@@ -10,8 +10,8 @@ import unicodedata
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
-# Category C is control, format (bidi, zero-width, tags), surrogate, private and unassigned; Zl and Zp
-# break lines. Unassigned is kept out of it: a newer Unicode's letters are not an attack.
+# Control, format (bidi, zero-width, tags), surrogate and private characters, and what breaks lines.
+# Unassigned ones are left alone: the letters of a newer Unicode are not an attack.
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Drawn as nothing although their category says letter, mark or symbol.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
@@ -70,6 +70,11 @@ def human_seconds(seconds: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
+
+
+def human_remaining(seconds: float) -> str:
+    """An estimate of what is left: whole seconds, '9 s left'; estimates have no hundredths."""
+    return f"{round(seconds)} s left" if seconds < 59.5 else f"{human_seconds(seconds)} left"
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

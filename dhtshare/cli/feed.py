@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
-from dhtshare.cli.display import counted, human_rate, human_seconds, human_size, visible
+from dhtshare.cli.display import counted, human_rate, human_remaining, human_size, visible
 
 SECONDS_BETWEEN_LINES = 2.0
 
@@ -69,7 +69,7 @@ class Progress:
         if self.rate:
             parts.append(human_rate(self.rate))
         if self.eta is not None and not self.complete:
-            parts.append(f"{human_seconds(self.eta)} left")
+            parts.append(human_remaining(self.eta))
         if self.peers is not None:
             parts.append(counted(self.peers, "peer"))
         return ", ".join(parts)

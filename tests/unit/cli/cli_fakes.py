@@ -59,7 +59,9 @@ class ScriptedNode:
     """Stands in for a running node: notes each request and plays its answers."""
 
     answers: Sequence[Answer]
+    hang: bool = False  # after its answers it says nothing more, not even that it is gone
     requests: list[Request] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
 
     def serve(self, listener: socket) -> None:
         with contextlib.suppress(OSError):  # the listener is closed when the test is over
@@ -71,13 +73,15 @@ class ScriptedNode:
                         continue
                     self.requests.append(decode_request(line))
                     connection.sendall(b"".join(map(encode_answer, self.answers)))
+                    if self.hang:
+                        self.over.wait()
 
 
 @contextmanager
-def running_node(home: Path, *answers: Answer) -> Iterator[ScriptedNode]:
+def running_node(home: Path, *answers: Answer, hang: bool = False) -> Iterator[ScriptedNode]:
     """Within, a node seems to run in `home`."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    node = ScriptedNode(answers)
+    node = ScriptedNode(answers, hang)
     listener = socket(AF_UNIX, SOCK_STREAM)
     listener.bind(str(home / "control.sock"))
     listener.listen()
@@ -86,6 +90,7 @@ def running_node(home: Path, *answers: Answer) -> Iterator[ScriptedNode]:
     try:
         yield node
     finally:
+        node.over.set()
         with contextlib.suppress(OSError):
             listener.shutdown(2)
         listener.close()

@@ -11,6 +11,7 @@ from dhtshare.cli.display import (
     counted,
     human_limit,
     human_rate,
+    human_remaining,
     human_seconds,
     human_size,
     visible,
@@ -98,6 +99,11 @@ def test_rates_and_limits() -> None:
 )
 def test_spans_of_time(seconds: float, shown: str) -> None:
     assert human_seconds(seconds) == shown
+
+
+def test_estimates_have_no_hundredths() -> None:
+    assert human_remaining(8.7) == "9 s left"
+    assert human_remaining(59.7) == "1 min 00 s left"
 
 
 def test_counts_agree_with_their_noun() -> None:
