@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -81,17 +83,23 @@ class Running:
             self._ended = True
             self._more.notify_all()
 
-    def wait_for(self, timeout: float = START_TIMEOUT, **fields: object) -> JsonObject:
-        """The first line, read or to come, that has these values. Fails when output ends without one."""
+    def wait_for(self, condition: Callable[[JsonObject], bool], timeout: float = START_TIMEOUT) -> JsonObject:
+        """The first line, read or to come, of which `condition` holds. Fails when output ends without one."""
 
         def found() -> JsonObject | None:
-            return next((line for line in self.seen if fields.items() <= line.items()), None)
+            return next((line for line in self.seen if condition(line)), None)
 
         with self._more:
             self._more.wait_for(lambda: found() is not None or self._ended, timeout)
             line = found()
-        assert line is not None, f"no line with {fields}; seen {self.seen[-5:]}, stderr: {self.errors()}"
+        assert line is not None, f"no such line; seen {self.seen[-5:]}, stderr: {self.errors()}"
         return line
+
+    def wait_for_event(
+        self, event: str, condition: Callable[[JsonObject], bool] = lambda line: True, timeout: float = START_TIMEOUT
+    ) -> JsonObject:
+        """The first line of this event of which `condition` holds."""
+        return self.wait_for(lambda line: line.get("event") == event and condition(line), timeout)
 
     def errors(self) -> str:
         """What it wrote on stderr so far."""
@@ -178,7 +186,7 @@ class Node:
     def __init__(self, home: Home, *options: object) -> None:
         self.home = home
         self.running = home.start("node", "--host", "127.0.0.1", "--port", 0, *home.network.join(), *options)
-        self.ready = self.running.wait_for(event="ready")
+        self.ready = self.running.wait_for_event("ready")
         self.address: str = self.ready["address"]
 
     def run(
@@ -203,6 +211,8 @@ class Network:
         self.running: list[Running] = []
         self.bootstrap: str | None = None
         self._homes = 0
+        self.user_home = folder / "user"  #: what the processes take for the user's home folder
+        self.user_home.mkdir()
 
     def __enter__(self) -> Self:
         return self
@@ -218,6 +228,7 @@ class Network:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DHTSHARE_")}
         return inherited | {
             MARK: self.name,
+            "HOME": str(self.user_home),
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "default",
             "DHTSHARE_NO_LAN": "1",
@@ -255,3 +266,13 @@ def left_behind(name: str) -> list[int]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     return found
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 30.0) -> bool:
+    """Whether `condition`, asked again and again, held within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

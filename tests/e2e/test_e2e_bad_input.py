@@ -1,0 +1,252 @@
+"""Bad input and bad surroundings: each gets one clear sentence and its exit code, and loses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import MakeFile
+from tests.processes import Finished, Home, Network, Node
+
+MIB = 1 << 20
+HASH = "5a" * 32
+
+as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+
+
+def _sentence(failed: Finished) -> str:
+    """The one sentence of a failure, which stands in the last line and on stderr, without a traceback."""
+    error = failed.result["error"]
+    assert error["code"] == failed.code
+    assert "Traceback" not in failed.stderr
+    assert failed.stderr.strip().splitlines()[-1].endswith(error["message"])
+    assert "\n" not in error["message"]
+    return str(error["message"])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "zz" * 32,  # no hex
+        HASH[:-1],  # a digit short
+        "not a hash",
+        "dhtshare:",
+        f"dhtshare:{HASH[:10]}",
+        f"dhtshare:{HASH}?size=many",
+        f"dhtshare:{HASH}?peer=nowhere",
+        "dhtshare:v2/abc",  # made by a newer version
+        "99999",  # no such row
+        "0",
+    ],
+)
+def test_malformed_targets(nodes: list[Node], target: str) -> None:
+    _sentence(nodes[0].run("fetch", target, code=2))
+
+
+@pytest.mark.parametrize("command", ["fetch", "info"])
+def test_an_unknown_hash(nodes: list[Node], command: str) -> None:
+    assert HASH[:8] in _sentence(nodes[0].run(command, HASH, "--timeout", 2, code=4))
+
+
+@pytest.mark.parametrize("command", ["verify", "unpublish"])
+def test_a_hash_that_is_not_in_the_library(nodes: list[Node], command: str) -> None:
+    _sentence(nodes[0].run(command, HASH, code=4))
+    _sentence(nodes[0].run(command, "nonsense", code=2))
+
+
+def test_a_link_of_another_network(nodes: list[Node]) -> None:
+    assert "--network other" in _sentence(nodes[0].run("fetch", f"dhtshare:{HASH}?net=other", code=2))
+
+
+def test_a_missing_path(nodes: list[Node], tmp_path: Path, make_file: MakeFile) -> None:
+    assert "nowhere" in _sentence(nodes[0].run("publish", tmp_path / "nowhere", code=2))
+    done = nodes[0].run("publish", tmp_path / "nowhere", make_file("here.txt"), code=3)
+    failed, published = done.results
+    assert failed["error"]["code"] == 2
+    assert failed["target"] == str(tmp_path / "nowhere")
+    assert published["name"] == "here.txt"
+
+
+@as_root
+def test_an_unreadable_file(nodes: list[Node], make_file: MakeFile) -> None:
+    path = make_file("secret.txt")
+    path.chmod(0)
+    assert "secret.txt" in _sentence(nodes[0].run("publish", path, code=7))
+
+
+def test_neither_file_nor_folder(nodes: list[Node], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe" in _sentence(nodes[0].run("publish", tmp_path / "pipe", code=2))
+
+
+def test_a_path_given_twice_is_published_once(nodes: list[Node], make_file: MakeFile) -> None:
+    path = make_file("twice.txt")
+    done = nodes[0].run("publish", path, path.parent / "." / path.name, path)
+    assert len({result["hash"] for result in done.results}) == 1
+    items = nodes[0].run("list").result["items"]
+    assert len([item for item in items if item["name"] == "twice.txt"]) == 1
+
+
+def test_a_file_that_changes_while_it_is_hashed(nodes: list[Node], tmp_path: Path) -> None:
+    path = tmp_path / "growing.bin"
+    with path.open("wb") as file:
+        file.truncate(4 << 30)  # sparse: seconds of hashing, no disk
+    running = nodes[0].home.start("publish", path)
+    running.wait_for_event("hashing")
+    with path.open("ab") as file:
+        file.write(b"more")
+    failed = running.finish(60)
+    assert failed.code == 7
+    assert "growing.bin" in failed.result["error"]["message"]
+    assert "growing.bin" not in {item["name"] for item in nodes[0].run("list").result["items"]}
+
+
+def test_ctrl_c_while_hashing(nodes: list[Node], tmp_path: Path) -> None:
+    path = tmp_path / "endless.bin"
+    with path.open("wb") as file:
+        file.truncate(8 << 30)
+    running = nodes[0].home.start("publish", path)
+    running.wait_for_event("hashing")
+    running.signal(signal.SIGINT)
+    stopped = running.finish()
+    assert stopped.code == 130
+    assert stopped.result["error"]["code"] == 130
+    nodes[0].run("status")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--port", "70000"],
+        ["--bootstrap", "no-port"],
+        ["--bootstrap", "host:0"],
+        ["--announce-port", "80"],
+        ["--max-upload", "fast"],
+        ["--reachable", "perhaps"],
+        ["--encryption", "always"],
+        ["--no-such-option"],
+        ["--bootstrap-file", "/nowhere/list"],
+        ["--share", "/nowhere/folder"],
+        ["--host", "999.1.1.1"],
+    ],
+)
+def test_bad_options_of_a_node(home: Home, options: list[str]) -> None:
+    _sentence(home.run("node", "--port", 0, "--no-lan", *options, code=2))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search"],
+        ["search", "!?"],
+        ["search", "word", "--limit", "0"],
+        ["search", "word", "--min-size", "2K", "--max-size", "1K"],
+        ["search", "word", "--kind", "song"],
+        ["fetch", HASH, "--overwrite", "--rename"],
+        ["fetch", HASH, "--timeout", "-1"],
+        ["fetch"],
+        ["publish"],
+        ["limit", "--max-upload", "-5"],
+        ["no-such-command"],
+    ],
+)
+def test_bad_usage(nodes: list[Node], arguments: list[str]) -> None:
+    _sentence(nodes[0].run(*arguments, code=2))
+
+
+def test_a_port_in_use(home: Home) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        failed = home.run("node", "--host", "127.0.0.1", "--port", port, "--no-lan", code=2)
+        assert str(port) in _sentence(failed)
+
+
+def test_bootstrap_nodes_that_do_not_answer_are_no_error(home: Home) -> None:
+    node = home.node("--bootstrap", "127.0.0.1:9", "--bootstrap", "does-not-exist.invalid:4470")
+    assert node.ready["contacts"] == 0
+
+
+def test_a_second_node_in_one_home(home: Home) -> None:
+    node = home.node()
+    failed = home.run("node", "--host", "127.0.0.1", "--port", 0, "--no-lan", code=11)
+    assert str(node.running.process.pid) in _sentence(failed)
+    node.run("status")
+
+
+def test_a_home_left_by_a_killed_node_is_taken_over(home: Home) -> None:
+    home.node().kill()
+    home.node().run("status")
+
+
+def test_a_home_that_cannot_be_made(network: Network, tmp_path: Path) -> None:
+    home = network.home()
+    home.path = tmp_path / "file" / "home"
+    (tmp_path / "file").write_bytes(b"in the way")
+    _sentence(home.run("node", "--port", 0, "--no-lan", code=7))
+
+
+def test_a_home_too_long_for_a_unix_socket(network: Network, tmp_path: Path) -> None:
+    home = network.home()
+    home.path = tmp_path / ("deep" * 20) / ("long" * 20)
+    node = home.node()
+    assert node.run("status").result["address"] == node.address
+    node.run("stop")
+
+
+def test_a_home_folder_is_published_only_by_name(network: Network) -> None:
+    node = network.node()
+    (network.user_home / "diary.txt").write_bytes(b"dear diary")
+    assert "--name" in _sentence(node.run("publish", network.user_home, code=2))
+    assert node.run("publish", network.user_home, "--name", "on purpose").result["name"] == "on purpose"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 MiB, less than what is always left free."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(folder)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small disk needs mount, and the right to")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_too_little_space_is_said_before_anything_is_written(
+    nodes: list[Node], make_file: MakeFile, small_disk: Path
+) -> None:
+    published = nodes[1].run("publish", make_file("too large.bin", 3 * MIB)).result
+    sentence = _sentence(nodes[2].run("fetch", published["hash"], "-o", small_disk / "out", code=7))
+    assert "3.0 MiB" in sentence, "how much is needed"
+    assert "64.0 MiB" in sentence, "how much is free"
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == []
+
+
+def test_a_library_on_a_full_disk_keeps_what_it_has(
+    shared_network: Network, make_file: MakeFile, small_disk: Path
+) -> None:
+    home = shared_network.home()
+    home.path = small_disk / "home"
+    node = home.node()
+    kept = node.run("publish", make_file("kept.txt")).result
+    with (small_disk / "filler").open("wb") as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(MIB))
+            filler.flush()
+    paths = [make_file(f"not kept {number}.txt") for number in range(50)]
+    node.run("publish", *paths, code=None)  # whether there is room for a few bytes more is the disk's affair
+    (small_disk / "filler").unlink()
+    node.stop()
+    again = home.node()
+    assert kept["hash"] in {item["hash"] for item in again.run("list").result["items"]}
+    again.stop()
