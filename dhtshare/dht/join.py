@@ -19,6 +19,7 @@ from dhtshare.dht.scope import ScopeDht
 from dhtshare.network import Address
 
 REFRESH_SECONDS = 900.0
+REFRESH_K = 8  # a refresh is to get to know some nodes there, not all of the closest
 PARALLEL_REFRESHES = 3
 
 
@@ -90,13 +91,21 @@ async def introduce(scope: ScopeDht, contact: Contact) -> None:
         return  # the table has taken note
 
 
+async def fill_buckets(scope: ScopeDht) -> None:
+    """After joining: walk to a random id of each bucket that has room, farthest first."""
+    await _walk_into(scope, scope.table.unfilled())
+
+
 async def refresh_buckets(scope: ScopeDht, age: float = REFRESH_SECONDS) -> None:
     """Walk to a random id of each bucket that no walk of ours went into for `age` seconds."""
+    await _walk_into(scope, scope.table.stale(scope.rpc.now(), age))
+
+
+async def _walk_into(scope: ScopeDht, indexes: Iterable[int]) -> None:
     gate = asyncio.Semaphore(PARALLEL_REFRESHES)
 
     async def refresh(index: int) -> None:
         async with gate:
-            await scope.walk(scope.table.random_target(index, scope.rng), paths=1)
+            await scope.walk(scope.table.random_target(index, scope.rng), k=REFRESH_K, paths=1)
 
-    stale = scope.table.stale(scope.rpc.now(), age)
-    await asyncio.gather(*(refresh(index) for index in stale))
+    await asyncio.gather(*(refresh(index) for index in indexes))

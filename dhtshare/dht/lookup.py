@@ -214,22 +214,24 @@ class Lookup:
         uncounted: list[Candidate] = []
         waiting = False
         counted = 0
-        diversity = Diversity(self._scope)
+        diversity = None if self._scope is Scope.LAN else Diversity(self._scope)
+        ids = self._ids
         for candidate in path.view:
             state = candidate.state
-            if (
-                state is State.FAILED
-                or self._ids.get(candidate.contact.node_id, candidate.contact) != candidate.contact
-            ):
+            if state is State.FAILED:
                 continue
+            contact = candidate.contact
+            if ids.get(contact.node_id, contact) != contact:
+                continue  # that id answered from another address
             if state is State.LATE:
                 waiting = True  # likely dead: it does not count, but the path waits for its last chance
                 continue
-            if not diversity.fits(candidate.contact.address):
-                if state is State.KNOWN:
-                    uncounted.append(candidate)
-                continue
-            diversity.add(candidate.contact.address)
+            if diversity is not None:
+                if not diversity.fits(contact.address):
+                    if state is State.KNOWN:
+                        uncounted.append(candidate)
+                    continue
+                diversity.add(contact.address)
             if state is State.ASKED:
                 waiting = True
             elif state is State.KNOWN:

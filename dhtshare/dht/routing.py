@@ -16,9 +16,9 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 
 from dhtshare.dht.adapter import AdaptedTable, TableNode
-from dhtshare.dht.contact import Contact
+from dhtshare.dht.contact import ID_BITS, Contact
 from dhtshare.dht.diversity import PER_NETWORK_IN_TABLE, Diversity, port_allowed
-from dhtshare.dht.nodeid import may_have
+from dhtshare.dht.nodeid import is_bound
 from dhtshare.network import Address, Scope, is_loopback
 
 K = 20
@@ -45,6 +45,7 @@ class Table(AdaptedTable):
         self._bucket_diversity: dict[int, Diversity] = {}
         self._refreshed: dict[int, float] = {}
         self._checked: dict[bytes, float] = {}
+        self._rows: dict[int, list[tuple[int, Contact]]] = {}
         self.version = 0  # grows with every change that could change an answer
 
     def __len__(self) -> int:
@@ -92,7 +93,8 @@ class Table(AdaptedTable):
             self._bucket_diversity.setdefault(index, Diversity(self._scope)).add(contact.address)
         if index not in self._indexes:
             insort(self._indexes, index)
-        self.version += entered
+        if entered:
+            self._changed(index)
         return entered
 
     def heard(self, contact: Contact, now: float) -> bool:
@@ -114,7 +116,7 @@ class Table(AdaptedTable):
             self._drop(node)
             return True
         if node.failures == UNNAMED_AFTER_FAILURES:
-            self.version += 1
+            self._changed(self._index(node.id))
         return False
 
     def lied(self, contact: Contact) -> None:
@@ -127,11 +129,9 @@ class Table(AdaptedTable):
 
     def acceptable(self, contact: Contact) -> bool:
         """Whether such a contact may be in this scope's table at all: not ourselves, id and port right."""
-        return (
-            contact.node_id != self._own_id
-            and port_allowed(contact.address, self._scope)
-            and may_have(contact.node_id, contact.address.host, self._scope)
-        )
+        if contact.node_id == self._own_id or self._scope is Scope.LAN:
+            return contact.node_id != self._own_id
+        return port_allowed(contact.address, self._scope) and is_bound(contact.node_id, contact.address.host)
 
     def wants(self, contact: Contact) -> bool:
         """Whether it is worth a ping to get to know this contact: unknown, acceptable, and there is room."""
@@ -152,9 +152,10 @@ class Table(AdaptedTable):
         wanted = int.from_bytes(target, "big")
         found: list[Contact] = []
         for group in self._groups(wanted):
-            nodes = [n for n in group if _nameable(n) and (loopback or not is_loopback(n.ip))]
-            nodes.sort(key=lambda node: node.long_id ^ wanted)
-            found.extend(node.contact for node in nodes[: count - len(found)])
+            rows = sorted([(long_id ^ wanted, contact) for long_id, contact in group])
+            if not loopback:
+                rows = [row for row in rows if not is_loopback(row[1].address.host)]
+            found += [contact for _, contact in rows[: count - len(found)]]
             if len(found) == count:
                 break
         return found
@@ -194,8 +195,14 @@ class Table(AdaptedTable):
         From the farthest down to the closest bucket that holds anybody; nearer ones are covered by the
         lookup of our own id.
         """
-        lowest = self._indexes[0] if self._indexes else 160
-        return [i for i in range(160, lowest - 1, -1) if now - self._refreshed.get(i, -age) >= age]
+        lowest = self._indexes[0] if self._indexes else ID_BITS
+        return [i for i in range(ID_BITS, lowest - 1, -1) if now - self._refreshed.get(i, -age) >= age]
+
+    def unfilled(self) -> list[int]:
+        """Indexes of buckets, farthest first, with room for more; those nearer than anybody we know left out."""
+        lowest = self._indexes[0] if self._indexes else ID_BITS
+        sizes = self.sizes()
+        return [i for i in range(ID_BITS, lowest - 1, -1) if sizes.get(i, 0) < self.ksize]
 
     def refreshed(self, target: bytes, now: float) -> None:
         """A lookup of ours for this target is done."""
@@ -217,17 +224,33 @@ class Table(AdaptedTable):
     def _index(self, node_id: bytes) -> int:
         return int(self.node.long_id ^ int.from_bytes(node_id, "big")).bit_length()
 
-    def _groups(self, wanted: int) -> Iterator[list[TableNode]]:
+    def _groups(self, wanted: int) -> Iterator[list[tuple[int, Contact]]]:
+        """Nameable contacts with their ids as numbers, in groups each of which is closer than the next."""
         own = int(self.node.long_id ^ wanted).bit_length()
         position = bisect_left(self._indexes, own)
         above = position
         if position < len(self._indexes) and self._indexes[position] == own:
-            yield list(self.buckets[own].nodes.values())
+            yield self._rows_of(own)
             above += 1
         if position:
-            yield [node for index in self._indexes[:position] for node in self.buckets[index].nodes.values()]
+            yield [row for index in self._indexes[:position] for row in self._rows_of(index)]
         for index in self._indexes[above:]:
-            yield list(self.buckets[index].nodes.values())
+            yield self._rows_of(index)
+
+    def _rows_of(self, index: int) -> list[tuple[int, Contact]]:
+        rows = self._rows.get(index)
+        if rows is None:
+            rows = self._rows[index] = [
+                (node.long_id, node.contact)
+                for node in self.buckets[index].nodes.values()
+                if node.failures < UNNAMED_AFTER_FAILURES
+            ]
+        return rows
+
+    def _changed(self, index: int) -> None:
+        """Answers that name this bucket's nodes may differ from now on."""
+        self._rows.pop(index, None)
+        self.version += 1
 
     def _active(self, contact: Contact) -> TableNode | None:
         node = self._by_address.get(contact.address)
@@ -241,17 +264,19 @@ class Table(AdaptedTable):
         return self._diversity.fits(address) and (local is None or local.fits(address))
 
     def _renew(self, node: TableNode, now: float) -> bool:
+        index = self._index(node.id)
         if node.failures >= UNNAMED_AFTER_FAILURES:
-            self.version += 1
+            self._changed(index)
         node.failures = 0
         node.last_seen = now
         self._checked.pop(node.id, None)
-        bucket = self.buckets[self._index(node.id)]
+        bucket = self.buckets[index]
         waiting = node.id in bucket.replacement_nodes and len(bucket.nodes) >= bucket.ksize
         if waiting:
             bucket.replacement_nodes.move_to_end(node.id)
             return False
-        bucket.replacement_nodes.pop(node.id, None)
+        if bucket.replacement_nodes.pop(node.id, None) is not None:
+            self._changed(index)
         bucket.nodes[node.id] = node
         bucket.nodes.move_to_end(node.id)
         return True
@@ -267,8 +292,4 @@ class Table(AdaptedTable):
             self._bucket_diversity[index].remove(node.contact.address)
         if not bucket.nodes:
             self._indexes.remove(index)
-        self.version += 1
-
-
-def _nameable(node: TableNode) -> bool:
-    return node.failures < UNNAMED_AFTER_FAILURES
+        self._changed(index)

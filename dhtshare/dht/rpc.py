@@ -34,7 +34,7 @@ from dhtshare.dht.wire import (
     message_id,
 )
 from dhtshare.errors import LocalProtocolError, MalformedError, NetworkError
-from dhtshare.network import Address, Scope, ScopeRules
+from dhtshare.network import Address, Scope, ScopeRules, is_loopback
 
 MAX_ANSWERS_UNDER_WAY = 4096  # calls waiting at once; more is our own bug or a lookup storm
 
@@ -275,11 +275,14 @@ class Rpc(AdaptedProtocol):
     def _contacts_of(self, message: ResponseMessage, responder: Address) -> tuple[Contact, ...]:
         if not message.contacts4 and not message.contacts6:
             return ()
-        may_name, acceptable = self.rules.may_name, self.table.acceptable
+        scope, scope_of, acceptable = self.scope, self.rules.scope_of, self.table.acceptable
+        loopback = scope is not Scope.LAN or is_loopback(responder.host)
         return tuple(
             contact
             for contact in unpack_contacts(message.contacts4, message.contacts6)
-            if may_name(contact.address.host, responder.host) and acceptable(contact)
+            if scope_of(contact.address.host) is scope
+            and (loopback or not is_loopback(contact.address.host))
+            and acceptable(contact)
         )[:MAX_CONTACTS]
 
     def _serve(self, data: bytes, sender: Address) -> None:
