@@ -18,7 +18,7 @@ REQUIRED = object()
 
 
 class Field(NamedTuple):
-    """One key of a header map. A field that equals its default is left out when sent."""
+    """One key of a header map, in the order of the parameters. A field that equals its default is left out."""
 
     key: int
     name: str

@@ -1,0 +1,52 @@
+"""The memory that unverified bytes may take, and the buffers that are used again and again.
+
+Never more than `limit` bytes are promised at a time, over all fetches of a process; what was promised is real
+memory only once the first byte comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+UNVERIFIED_BYTES = 48 << 20
+BLOCK_BYTES = 1 << 20
+KEPT_BLOCKS = 8
+
+
+class Buffers:
+    """Promises and blocks. Invariant: 0 ≤ promised ≤ limit."""
+
+    def __init__(self, limit: int = UNVERIFIED_BYTES) -> None:
+        self.limit = limit
+        self.promised = 0
+        self._blocks: list[bytearray] = []
+        self._waiting: list[Callable[[], None]] = []
+
+    def promise(self, count: int) -> bool:
+        """Reserve `count` bytes for a request about to be sent; False if there is no room."""
+        if self.promised + count > self.limit:
+            return False
+        self.promised += count
+        return True
+
+    def give_back(self, count: int) -> None:
+        """A promise has ended: its bytes were stored, or will not come."""
+        self.promised -= count
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
+
+    def when_free(self, call: Callable[[], None]) -> None:
+        """Call once when a promise ends; for those that found no room."""
+        self._waiting.append(call)
+
+    def take(self, count: int) -> bytearray:
+        """A buffer of at least `count` bytes with any content; those of up to a block are used again."""
+        if count <= BLOCK_BYTES and self._blocks:
+            return self._blocks.pop()
+        return bytearray(max(count, BLOCK_BYTES) if count > BLOCK_BYTES // 16 else count)
+
+    def recycle(self, buffer: bytearray) -> None:
+        """The buffer is not used any more."""
+        if len(buffer) == BLOCK_BYTES and len(self._blocks) < KEPT_BLOCKS:
+            self._blocks.append(buffer)

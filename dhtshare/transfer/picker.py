@@ -1,0 +1,238 @@
+"""Which chunks to ask which peer for. Knows nothing of sockets or clocks.
+
+What a choice weighs, in this order: the peer has the chunk; nobody verified it; nobody else was asked for it; in
+sequential mode, its place in the file; else how few have it, then the neighbourhood of what this peer was asked
+last (runs read and write faster), then chance, so that fetchers of one seed draw different chunks from it. When
+nothing unasked is left, the tail: chunks asked of peers that would bring them later than this one.
+
+Sets of chunks are integers whose bit i is chunk i: one machine operation weighs 64 chunks.
+
+Invariant: each wanted chunk is in exactly one state: missing, requested (of 1 to MAX_DUPLICATES peers), verified;
+and a peer is never asked for a chunk that it lacks, nor twice for the same at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+MAX_DUPLICATES = 3
+TAIL_GAIN = 0.7
+"""A duplicate is asked for only where it is expected within this part of what the first one still needs."""
+
+Peer = Hashable
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one peer."""
+
+    has: int = 0
+    complete: bool = False
+    next_after: int = -1
+    asked: dict[int, float] = field(default_factory=dict)
+    """Chunk → when it is expected; infinity when that is unknown, or the peer is snubbed."""
+
+
+class Picker:
+    """The state of every chunk of one fetch and who has it."""
+
+    def __init__(self, chunks: int, wanted: int, rng: random.Random, *, sequential: bool = False) -> None:
+        self._chunks = chunks
+        self._all = (1 << chunks) - 1
+        self._locked = 0
+        self._missing = wanted & self._all
+        self._verified = 0
+        self._requested: dict[int, set[Peer]] = {}
+        self._peers: dict[Peer, _Known] = {}
+        self._rarity: list[int] = [self._all]
+        self._rng = rng
+        self.sequential = sequential
+
+    # Facts.
+
+    def lock(self, chunks: int) -> None:
+        """These cannot be verified yet: do not ask for them before `unlock`."""
+        self._locked |= chunks
+
+    def unlock(self, chunks: int) -> None:
+        """These can be verified now."""
+        self._locked &= ~chunks
+
+    def peer_has(self, peer: Peer, chunks: int, *, complete: bool = False) -> None:
+        """A peer tells of chunks; those that it told before stay."""
+        known = self._peers.setdefault(peer, _Known())
+        if known.complete:
+            return
+        if complete:
+            self._count(known.has, -1)
+            known.has, known.complete = self._all, True
+            return
+        fresh = chunks & self._all & ~known.has
+        self._count(fresh, +1)
+        known.has |= fresh
+
+    def peer_gone(self, peer: Peer) -> None:
+        """A peer is no more; what only it was asked for is missing again."""
+        known = self._peers.pop(peer, None)
+        if known is None:
+            return
+        if not known.complete:
+            self._count(known.has, -1)
+        for chunk in known.asked:
+            self._unask(peer, chunk)
+
+    def requested(self, peer: Peer, chunk: int, expected: float = math.inf) -> None:
+        """The peer was asked for it and should have sent it at `expected`."""
+        self._missing &= ~(1 << chunk)
+        self._requested.setdefault(chunk, set()).add(peer)
+        known = self._peers[peer]
+        known.asked[chunk] = expected
+        known.next_after = chunk + 1
+
+    def refused(self, peer: Peer, chunk: int) -> None:
+        """The peer will not send it, this time."""
+        known = self._peers.get(peer)
+        if known is not None and known.asked.pop(chunk, None) is not None:
+            self._unask(peer, chunk)
+
+    def lacks(self, peer: Peer, chunk: int) -> None:
+        """The peer does not have it after all."""
+        self.refused(peer, chunk)
+        known = self._peers.get(peer)
+        if known is None or not known.has >> chunk & 1:
+            return
+        if known.complete:
+            self._count(self._all, +1)
+            known.complete = False
+        self._count(1 << chunk, -1)
+        known.has &= ~(1 << chunk)
+
+    def snubbed(self, peer: Peer) -> None:
+        """The peer stalls: all that it was asked for may be asked of others at once."""
+        known = self._peers.get(peer)
+        if known is not None:
+            known.asked = dict.fromkeys(known.asked, math.inf)
+
+    def failed(self, peer: Peer, chunk: int) -> None:
+        """What came from the peer was not this chunk."""
+        self.refused(peer, chunk)
+
+    def verified(self, chunk: int) -> list[Peer]:
+        """The chunk is here. Returns whose requests for it are still open: they may be cancelled."""
+        bit = 1 << chunk
+        self._missing &= ~bit
+        self._verified |= bit
+        holders = list(self._requested.pop(chunk, ()))
+        for peer in holders:
+            self._peers[peer].asked.pop(chunk, None)
+        return holders
+
+    # Questions.
+
+    @property
+    def done(self) -> bool:
+        """Whether every wanted chunk is verified."""
+        return not self._missing and not self._requested
+
+    @property
+    def missing(self) -> int:
+        """The chunks that nobody was asked for."""
+        return self._missing
+
+    def is_verified(self, chunk: int) -> bool:
+        """Whether the chunk is here."""
+        return bool(self._verified >> chunk & 1)
+
+    def wants(self, peer: Peer) -> bool:
+        """Whether the peer has anything that is not verified yet."""
+        known = self._peers.get(peer)
+        if known is None:
+            return False
+        return bool(known.has & self._missing) or any(known.has >> chunk & 1 for chunk in self._requested)
+
+    def pick(self, peer: Peer, most: int = 1, *, now: float = 0.0, would_take: float = math.inf) -> list[int]:
+        """Up to `most` consecutive chunks to ask the peer for now; empty when there is nothing for it.
+
+        `would_take` is how many seconds the peer would need for one more: it decides at the tail.
+        """
+        known = self._peers.get(peer)
+        if known is None:
+            return []
+        open_ones = known.has & self._missing & ~self._locked
+        if open_ones:
+            first = self._first(known, open_ones)
+            run = 1
+            while run < most and open_ones >> (first + run) & 1:
+                run += 1
+            return list(range(first, first + run))
+        return self._tail(peer, known, now, would_take)
+
+    def availability(self) -> tuple[int, float, int]:
+        """Full copies among the peers, copies counted with fractions of the rest, and chunks that nobody has."""
+        seeds = sum(known.complete for known in self._peers.values())
+        fewest = next((level for level, chunks in enumerate(self._rarity) if chunks), 0)
+        above = sum(chunks.bit_count() for chunks in self._rarity[fewest + 1 :])
+        nobody = 0 if seeds else (self._rarity[0] & ~self._verified).bit_count()
+        return seeds, seeds + fewest + above / max(1, self._chunks), nobody
+
+    def _first(self, known: _Known, candidates: int) -> int:
+        if self.sequential:
+            return _lowest(candidates)
+        # Chunks held by seeds alone are on level 0: who has others asks seeds for these first.
+        for level in self._rarity:
+            rare = candidates & level
+            if rare:
+                if known.next_after >= 0 and rare >> known.next_after & 1:
+                    return known.next_after
+                start = self._rng.randrange(rare.bit_length())
+                above = rare >> start
+                return start + _lowest(above) if above else _lowest(rare)
+        raise AssertionError("every chunk is on one level")
+
+    def _tail(self, peer: Peer, known: _Known, now: float, would_take: float) -> list[int]:
+        latest, choice = now + would_take / TAIL_GAIN, -1
+        for chunk, holders in self._requested.items():
+            if len(holders) >= MAX_DUPLICATES or peer in holders or not known.has >> chunk & 1:
+                continue
+            due = min(self._peers[holder].asked[chunk] for holder in holders)
+            if due > latest or (due == math.inf and choice < 0):
+                latest, choice = due, chunk
+        return [choice] if choice >= 0 else []
+
+    def _unask(self, peer: Peer, chunk: int) -> None:
+        holders = self._requested.get(chunk)
+        if holders is not None:
+            holders.discard(peer)
+            if not holders:
+                del self._requested[chunk]
+                self._missing |= 1 << chunk
+
+    def _count(self, chunks: int, by: int) -> None:
+        """Move chunks one level of rarity up or down."""
+        order = range(len(self._rarity) - 1, -1, -1) if by > 0 else range(1, len(self._rarity))
+        for level in order:
+            moving = self._rarity[level] & chunks
+            if not moving:
+                continue
+            self._rarity[level] &= ~moving
+            if level + by == len(self._rarity):
+                self._rarity.append(0)
+            self._rarity[level + by] |= moving
+
+
+def _lowest(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1
+
+
+def bits_of(chunks: Iterable[int]) -> int:
+    """The set of these chunks."""
+    bits = bytearray()
+    for chunk in chunks:
+        byte = chunk >> 3
+        if byte >= len(bits):
+            bits.extend(bytes(byte + 1 - len(bits)))
+        bits[byte] |= 1 << (chunk & 7)
+    return int.from_bytes(bits, "little")

@@ -1,0 +1,102 @@
+"""How many bytes to have requested of one peer at a time: what its line holds, rate × delay.
+
+Pure. The rate is the best seen lately, the delay the shortest lately between a request and its first byte: the
+model of BBR (Cardwell et al., ACM Queue 14(5), 2016), at the level of requests. A fixed deep queue made swarms
+slower: what stands in a slow peer's queue is missing elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+
+LEAST_CHUNKS = 2
+"""One being received and one behind it."""
+
+SPARE_SECONDS = 0.002
+"""Above rate × delay: what the scheduling of threads on both sides may eat."""
+
+GAIN = 2.0
+"""Over rate × delay, so that a rate limited by the window shows itself by growing."""
+
+MOST_BYTES = 32 << 20
+SAMPLE_SECONDS = 0.2
+REMEMBER_SECONDS = 10.0
+
+
+class Window:
+    """One peer's. `chunk` is the usual length of a request.
+
+    Invariant: one request until the first verified chunk; afterwards LEAST_CHUNKS to MOST_BYTES.
+    """
+
+    def __init__(self, chunk: int) -> None:
+        self._chunk = chunk
+        self._proven = False
+        self._delays: list[tuple[float, float]] = []
+        self._rates: list[tuple[float, float]] = []
+        self._sample_from = -math.inf
+        self._sample_bytes = 0
+
+    def verified(self) -> None:
+        """A chunk of this peer was right."""
+        self._proven = True
+
+    @property
+    def proven(self) -> bool:
+        """Whether any chunk of this peer was right."""
+        return self._proven
+
+    def answered(self, delay: float, ahead: int, now: float) -> None:
+        """The first byte of an answer came `delay` seconds after its request, which stood behind `ahead` bytes.
+
+        What those took is taken off, or a window would justify itself by the queue that it makes.
+        """
+        if ahead and not self.rate:
+            return
+        _note(self._delays, max(0.0, delay - ahead / self.rate) if ahead else delay, now, keep_less=True)
+
+    def received(self, count: int, now: float) -> None:
+        """`count` bytes came in."""
+        if self._sample_from == -math.inf:
+            self._sample_from = now  # these bytes were on their way before: they measure nothing
+            return
+        self._sample_bytes += count
+        elapsed = now - self._sample_from
+        if elapsed >= SAMPLE_SECONDS or (elapsed > 0.005 and self._sample_bytes >= 4 * self._chunk):
+            _note(self._rates, self._sample_bytes / elapsed, now, keep_less=False)
+            self._sample_from, self._sample_bytes = now, 0
+
+    def idle(self) -> None:
+        """Nothing is requested any more: the pause to come says nothing about the rate."""
+        self._sample_from, self._sample_bytes = -math.inf, 0
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second, best of lately; 0 while unknown."""
+        return self._rates[0][1] if self._rates else 0.0
+
+    @property
+    def delay(self) -> float:
+        """Seconds to the first byte, best of lately; 0 while unknown."""
+        return self._delays[0][1] if self._delays else 0.0
+
+    @property
+    def size(self) -> int:
+        """Bytes that may be requested at once."""
+        if not self._proven:
+            return self._chunk
+        wanted = GAIN * self.rate * self.delay + SPARE_SECONDS * self.rate
+        return int(min(MOST_BYTES, max(LEAST_CHUNKS * self._chunk, wanted)))
+
+    def expected(self, queued: int) -> float:
+        """Seconds until `queued` bytes, all those requested, would have come; infinity while unknown."""
+        return self.delay + queued / self.rate if self.rate else math.inf
+
+
+def _note(samples: list[tuple[float, float]], value: float, now: float, *, keep_less: bool) -> None:
+    """Keep the running extreme of the last REMEMBER_SECONDS in front (a monotonic queue)."""
+    while samples and (samples[-1][1] >= value if keep_less else samples[-1][1] <= value):
+        samples.pop()
+    samples.append((now, value))
+    while now - samples[0][0] > REMEMBER_SECONDS:
+        samples.pop(0)

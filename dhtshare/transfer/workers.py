@@ -1,0 +1,107 @@
+"""Threads for what blocks or burns: hashing, disk, sendfile. Results come back to the event loop in batches.
+
+Cheaper than an executor where thousands of chunks a second pass: no future a job, and one wake-up of the loop for
+all that finished meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+Job = Callable[[], object]
+Then = Callable[[object, BaseException | None], None]
+
+
+class Workers:
+    """`count` threads, started with the first job. `stop` ends them after what they are doing."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self._name = name
+        self._count = count
+        self._jobs: queue.SimpleQueue[tuple[Job, Then] | None] = queue.SimpleQueue()
+        self._finished: deque[tuple[Then, object, BaseException | None]] = deque()
+        self._threads: list[threading.Thread] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def submit(self, job: Job, then: Then) -> None:
+        """Run `job` in a thread, then `then(result, error)` on the loop that called this."""
+        if not self._threads:
+            self._loop = asyncio.get_running_loop()
+            for number in range(self._count):
+                thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        self._jobs.put((job, then))
+
+    async def call(self, job: Callable[[], Result]) -> Result:
+        """Run `job` in a thread and return its result or raise its error. Cancelling does not stop the job."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def then(result: object, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]
+
+        self.submit(job, then)
+        return await future
+
+    async def finish(self, job: Callable[[], Result]) -> Result:
+        """Like `call`, but when cancelled waits for the job before it lets the cancellation through.
+
+        For jobs that use something their caller is about to close.
+        """
+        done = asyncio.get_running_loop().create_future()
+        outcome: list[tuple[object, BaseException | None]] = []
+
+        def then(result: object, error: BaseException | None) -> None:
+            outcome.append((result, error))
+            if not done.done():
+                done.set_result(None)
+
+        self.submit(job, then)
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError:
+            while not outcome:
+                await asyncio.wait([done])
+            raise
+        result, error = outcome[0]
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
+
+    def stop(self) -> None:
+        """End the threads and wait for them; results of what they were doing are dropped."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        self._loop = None
+
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, then = item
+            try:
+                result, error = job(), None
+            except BaseException as problem:  # noqa: BLE001 - it is raised again where the result is used
+                result, error = None, problem
+            first = not self._finished
+            self._finished.append((then, result, error))
+            loop = self._loop
+            if first and loop is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        while self._finished:
+            then, result, error = self._finished.popleft()
+            then(result, error)
