@@ -1,0 +1,101 @@
+"""The caps of one node over the stores of all its scopes, and who gives way when they are reached. Pure.
+
+Invariant: records and bytes never pass the limits; each store has charged exactly what it holds.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+from dhtshare.dht.records.limits import StoreLimits
+
+_SHARE_FREED = 100  # room is made for one in a hundred at once: looking for victims walks everything held
+
+
+class Candidate(NamedTuple):
+    """A record that could give way. `since`: about when it was stored, monotonic seconds."""
+
+    tag: bytes
+    since: float
+    cost: int
+    reference: Hashable
+
+
+class Evictable(Protocol):
+    """A store that can let records go."""
+
+    def candidates(self) -> Iterator[Candidate]:
+        """All that it holds, each once."""
+
+    def evict(self, references: Iterable[Hashable]) -> None:
+        """Let these go, and discharge them."""
+
+
+class Budget:
+    """Counts what all stores of a node hold. When it is full the oldest of the network with most bytes goes first."""
+
+    def __init__(self, limits: StoreLimits | None = None) -> None:
+        self.limits = limits or StoreLimits()
+        self.records = 0
+        self.bytes = 0
+        self.evicted = 0
+        self._stores: list[Evictable] = []
+
+    def join(self, store: Evictable) -> None:
+        """A store that charges this budget from now on."""
+        self._stores.append(store)
+
+    def charge(self, records: int, cost: int) -> None:
+        """Something was stored (positive) or let go (negative)."""
+        self.records += records
+        self.bytes += cost
+
+    def make_room(self, records: int, cost: int) -> bool:
+        """Let others go until so much more fits. False if it never can."""
+        limits = self.limits
+        if records > limits.records or cost > limits.bytes:
+            return False
+        if self.records + records > limits.records or self.bytes + cost > limits.bytes:
+            self._evict(
+                max(self.records + records - limits.records, limits.records // _SHARE_FREED),
+                max(self.bytes + cost - limits.bytes, limits.bytes // _SHARE_FREED),
+            )
+        return True
+
+    def _evict(self, records: int, cost: int) -> None:
+        pool = [(store, one) for store in self._stores for one in store.candidates()]
+        crowded_records = self.records + records > self.limits.records
+        crowded_bytes = self.bytes + cost > self.limits.bytes
+        chosen = fairest_victims(
+            [one for _, one in pool], records if crowded_records else 0, cost if crowded_bytes else 0
+        )
+        for store in self._stores:
+            mine = [pool[number][1].reference for number in chosen if pool[number][0] is store]
+            store.evict(mine)
+        self.evicted += len(chosen)
+
+
+def fairest_victims(candidates: list[Candidate], records: int, cost: int) -> list[int]:
+    """Numbers of the candidates to let go for so many records and bytes: always the oldest of the heaviest network."""
+    by_tag: defaultdict[bytes, list[int]] = defaultdict(list)
+    weights: defaultdict[bytes, int] = defaultdict(int)
+    for number, candidate in enumerate(candidates):
+        by_tag[candidate.tag].append(number)
+        weights[candidate.tag] += candidate.cost
+    for numbers in by_tag.values():
+        numbers.sort(key=lambda number: candidates[number].since, reverse=True)
+    heap = [(-weight, tag) for tag, weight in weights.items()]
+    heapq.heapify(heap)
+    chosen: list[int] = []
+    while heap and (records > 0 or cost > 0):
+        weight, tag = heapq.heappop(heap)
+        victim = by_tag[tag].pop()
+        chosen.append(victim)
+        records -= 1
+        cost -= candidates[victim].cost
+        if by_tag[tag]:
+            heapq.heappush(heap, (weight + candidates[victim].cost, tag))
+    return chosen

@@ -1,0 +1,204 @@
+"""Who holds which entries under which words: sets with caps, sequence numbers and withdrawals. Pure.
+
+Invariants: in each set a place (content, publisher) is filled at most once; a record is listed only under
+keys of words that it carries, a withdrawal only where an entry was; of two records of one place the higher
+sequence number stands, and of equal ones the withdrawal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import cast
+
+from dhtshare.content.keywords import keyword_key
+from dhtshare.dht.records.budget import Budget, Candidate
+from dhtshare.dht.records.entry import Entry, Withdrawal, reread
+from dhtshare.dht.records.held import Held, HeldSet, HeldWithdrawal, member, with_member, without_member
+from dhtshare.dht.records.limits import ENTRY_OVERHEAD, ENTRY_TTL, KEY_OVERHEAD, Verdict
+from dhtshare.dht.records.signed import place_of, publisher_of, sequence_of
+
+_EMPTY: HeldSet = ()
+
+
+class EntrySets:
+    """All signed records of one scope. Times are monotonic seconds."""
+
+    def __init__(self, network: bytes, budget: Budget) -> None:
+        self._network = network
+        self._budget = budget
+        self._limits = budget.limits
+        self._sets: dict[bytes, HeldSet] = {}
+        self.version = 0  # grows when a key appears or goes
+        budget.join(self)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._sets
+
+    def get(self, key: bytes) -> HeldSet:
+        """The set of a key, expired records included until the next `expire`."""
+        return self._sets.get(key, _EMPTY)
+
+    def keys(self) -> Iterable[bytes]:
+        """Every key with a set."""
+        return self._sets.keys()
+
+    def records(self) -> Iterator[tuple[Held, list[bytes]]]:
+        """Each record once, with its keys."""
+        listed: dict[int, tuple[Held, list[bytes]]] = {}
+        for key, members in self._sets.items():
+            for held in members:
+                listed.setdefault(id(held), (held, []))[1].append(key)
+        return iter(listed.values())
+
+    def put(self, entry: Entry, numbers: Sequence[int], tag: bytes, deadline: float) -> list[Verdict]:
+        """Store a verified entry under the words of these numbers; one verdict each."""
+        cost = len(entry.raw) + ENTRY_OVERHEAD + KEY_OVERHEAD * len(numbers)
+        if not self._budget.make_room(1, cost):
+            return [Verdict.FULL] * len(numbers)
+        keys = [keyword_key(self._network, word) for word in entry.words]
+        place = place_of(entry.raw)
+        before = {key: held for key in keys if (held := member(self.get(key), place)) is not None}
+        newest = max(before.values(), key=_seniority, default=None)
+        fresh = Held(entry.raw, tag, deadline)
+        if newest is not None:
+            if newest.raw == entry.raw:
+                fresh = newest
+            elif _seniority(newest) >= _seniority(fresh):
+                return [Verdict.STALE] * len(numbers)
+        for key, old in before.items():
+            self._swap(key, old, fresh)
+            if old is not fresh and not isinstance(old, HeldWithdrawal):
+                self._drop_everywhere(old)  # words that the publisher has taken away
+        verdicts = []
+        for number in numbers:
+            verdict = self._admit(keys[number], fresh)
+            if verdict is Verdict.STORED:
+                self._attach(keys[number], fresh)
+            verdicts.append(verdict)
+        return verdicts
+
+    def withdraw(self, withdrawal: Withdrawal, keys: Sequence[bytes], deadline: float) -> list[Verdict]:
+        """Put a verified withdrawal where the publisher's entry for that content is held; one verdict a key."""
+        place = place_of(withdrawal.raw)
+        tombstone = HeldWithdrawal(withdrawal.raw, b"", deadline)
+        verdicts = []
+        for key in keys:
+            old = member(self.get(key), place)
+            if old is None:
+                verdicts.append(Verdict.UNKNOWN)
+            elif old.raw == withdrawal.raw:
+                verdicts.append(Verdict.STORED)
+            elif _seniority(old) >= _seniority(tombstone):
+                verdicts.append(Verdict.STALE)
+            else:
+                tombstone.tag = old.tag
+                for listed in self._keys_of(old) or [key]:
+                    self._swap(listed, old, tombstone)
+                verdicts.append(Verdict.STORED)
+        return verdicts
+
+    def expire(self, now: float) -> int:
+        """Let go what is past its deadline. The number of listings that went."""
+        return self._remove_if(lambda held: held.deadline <= now)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Each record once, for the budget."""
+        seen: set[int] = set()
+        for members in self._sets.values():
+            for held in members:
+                if held.keys > 1:
+                    if id(held) in seen:
+                        continue
+                    seen.add(id(held))
+                yield Candidate(held.tag, held.deadline - ENTRY_TTL, _cost(held), id(held))
+
+    def evict(self, references: Iterable[Hashable]) -> None:
+        """Let go the records with these references, under all their keys."""
+        gone = set(references)
+        if gone:
+            self._remove_if(lambda held: id(held) in gone)
+
+    # ---- one set -------------------------------------------------------------------------------
+
+    def _admit(self, key: bytes, held: Held) -> Verdict:
+        members = self.get(key)
+        if member(members, place_of(held.raw)) is held:
+            return Verdict.STORED
+        limits = self._limits
+        if len(members) >= limits.of_publisher_per_key:
+            publisher = publisher_of(held.raw)
+            if sum(publisher_of(other.raw) == publisher for other in members) >= limits.of_publisher_per_key:
+                return Verdict.FULL
+        if len(members) >= limits.entries_per_key:
+            return self._displace(key, members, held.tag)
+        return Verdict.STORED
+
+    def _displace(self, key: bytes, members: HeldSet, tag: bytes) -> Verdict:
+        """A full set takes a network's entry in exchange for the oldest of the one with most entries."""
+        counts = Counter(other.tag for other in members)
+        heaviest, count = max(counts.items(), key=lambda item: (item[1], item[0]))
+        if counts[tag] + 1 >= count:
+            return Verdict.FULL
+        self._detach(key, min((one for one in members if one.tag == heaviest), key=lambda one: one.deadline))
+        return Verdict.STORED
+
+    def _keys_of(self, held: Held) -> list[bytes]:
+        """The keys that list it; known of entries only, a withdrawal has forgotten its words."""
+        if isinstance(held, HeldWithdrawal):
+            return []
+        words = cast(Entry, reread(held.raw)).words
+        keys = (keyword_key(self._network, word) for word in words)
+        return [key for key in keys if member(self.get(key), place_of(held.raw)) is held]
+
+    def _drop_everywhere(self, held: Held) -> None:
+        if held.keys:
+            for key in self._keys_of(held):
+                self._detach(key, held)
+
+    def _swap(self, key: bytes, old: Held, fresh: Held) -> None:
+        if old is not fresh:
+            self._detach(key, old)
+            self._attach(key, fresh)
+
+    def _attach(self, key: bytes, held: Held) -> None:
+        members = self.get(key)
+        if member(members, place_of(held.raw)) is held:
+            return
+        self.version += not members
+        self._sets[key] = with_member(members, held)
+        self._charge(held, 1)
+
+    def _detach(self, key: bytes, held: Held) -> None:
+        members = without_member(self._sets[key], held)
+        self._keep(key, members)
+        self._charge(held, -1)
+
+    def _keep(self, key: bytes, members: HeldSet) -> None:
+        if members:
+            self._sets[key] = members
+        else:
+            del self._sets[key]
+            self.version += 1
+
+    def _charge(self, held: Held, step: int) -> None:
+        cost = _cost(held)
+        held.keys += step
+        self._budget.charge(bool(held.keys) - bool(held.keys - step), _cost(held) - cost)
+
+    def _remove_if(self, goes: Callable[[Held], bool]) -> int:
+        removed = 0
+        for key, members in list(self._sets.items()):
+            for held in members:
+                if goes(held):
+                    self._detach(key, held)
+                    removed += 1
+        return removed
+
+
+def _seniority(held: Held) -> tuple[int, bool]:
+    return sequence_of(held.raw), isinstance(held, HeldWithdrawal)
+
+
+def _cost(held: Held) -> int:
+    return len(held.raw) + ENTRY_OVERHEAD + KEY_OVERHEAD * (held.keys - 1) if held.keys else 0

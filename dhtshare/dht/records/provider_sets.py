@@ -1,0 +1,145 @@
+"""Who says that it holds what: provider records by content key, within caps. Pure.
+
+Invariant: a key holds at most one record of each UDP address, and at most the cap; a refused record leaves
+everything as it was.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import cast
+
+from dhtshare.dht.records.budget import Budget, Candidate
+from dhtshare.dht.records.limits import (
+    LOWEST_GLOBAL_PORT,
+    MAX_PROVIDERS_PER_ADDRESS,
+    PROVIDER_BYTES,
+    PROVIDER_TTL,
+    Verdict,
+)
+from dhtshare.dht.records.provider import (
+    HELD_BYTES,
+    SOURCE_BYTES,
+    ProviderClaim,
+    deadline_of,
+    keep,
+    kept,
+    source_of,
+    tag_of,
+)
+from dhtshare.network import Address, Scope
+
+_IP_BYTES = 16
+
+
+class ProviderSets:
+    """All provider records of one scope. Times are monotonic seconds."""
+
+    def __init__(self, scope: Scope, budget: Budget) -> None:
+        self._scope = scope
+        self._budget = budget
+        self._limit = budget.limits.providers_per_key
+        self._sets: dict[bytes, bytes] = {}
+        budget.join(self)
+
+    def keys(self) -> Iterable[bytes]:
+        """Every key with a record."""
+        return self._sets.keys()
+
+    def put(self, key: bytes, sender: Address, claim: ProviderClaim, now: float) -> Verdict:
+        """Write down what the sender claims, for 3 hours from now."""
+        if self._scope is not Scope.LAN and claim.port < LOWEST_GLOBAL_PORT:
+            return Verdict.FORGED
+        source = source_of(sender)
+        return self.restore(key, keep(source, claim, now + PROVIDER_TTL), now)
+
+    def restore(self, key: bytes, record: bytes, now: float) -> Verdict:
+        """Put a kept record back, e.g. from before a restart."""
+        if deadline_of(record) <= now:
+            return Verdict.EXPIRED
+        if not self._budget.make_room(1, PROVIDER_BYTES):
+            return Verdict.FULL
+        source = record[:SOURCE_BYTES]
+        others = [one for one in kept(self._sets.get(key, b"")) if not one.startswith(source)]
+        if not self._admits(others, source):
+            others = [one for one in others if deadline_of(one) > now]
+            if not self._admits(others, source) and not self._displace(others, source):
+                return Verdict.FULL
+        self._keep(key, [*others, record])
+        return Verdict.STORED
+
+    def live(self, key: bytes, now: float) -> list[bytes]:
+        """The kept records of a key that are not past."""
+        return [one for one in kept(self._sets.get(key, b"")) if deadline_of(one) > now]
+
+    def sample(self, key: bytes, now: float, count: int, rng: random.Random) -> list[bytes]:
+        """At most `count` of them, chosen by chance, so that no provider hides behind others for ever."""
+        live = self.live(key, now)
+        return live if len(live) <= count else rng.sample(live, count)
+
+    def has(self, key: bytes, sender: Address, now: float) -> bool:
+        """Whether this address stands under that key."""
+        source = source_of(sender)
+        return any(one.startswith(source) for one in self.live(key, now))
+
+    def gone(self, sender: Address, keys: Sequence[bytes] | None) -> int:
+        """The sender holds the contents of these keys, or anything at all, no longer. The number that went."""
+        source = source_of(sender)
+        named = list(self._sets) if keys is None else [key for key in keys if key in self._sets]
+        return sum(self._remove(key, source) for key in named if source in self._sets[key])
+
+    def expire(self, now: float) -> int:
+        """Let go what is past its deadline. The number that went."""
+        removed = 0
+        for key, raw in list(self._sets.items()):
+            live = [one for one in kept(raw) if deadline_of(one) > now]
+            if len(live) * HELD_BYTES < len(raw):
+                removed += len(raw) // HELD_BYTES - len(live)
+                self._keep(key, live)
+        return removed
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Each record once, for the budget."""
+        for key, raw in self._sets.items():
+            for one in kept(raw):
+                source = one[:SOURCE_BYTES]
+                since = deadline_of(one) - PROVIDER_TTL
+                yield Candidate(tag_of(source, self._scope), since, PROVIDER_BYTES, (key, source))
+
+    def evict(self, references: Iterable[Hashable]) -> None:
+        """Let these (key, source) go."""
+        for reference in references:
+            key, source = cast("tuple[bytes, bytes]", reference)
+            self._remove(key, source)
+
+    def _admits(self, others: list[bytes], source: bytes) -> bool:
+        if self._scope is not Scope.LAN:
+            ip = source[:_IP_BYTES]
+            if sum(one.startswith(ip) for one in others) >= MAX_PROVIDERS_PER_ADDRESS:
+                return False
+        return len(others) < self._limit
+
+    def _displace(self, others: list[bytes], source: bytes) -> bool:
+        """Make room in a full key for a network by the oldest record of the one with most."""
+        counts = Counter(tag_of(one, self._scope) for one in others)
+        heaviest, count = max(counts.items(), key=lambda item: (item[1], item[0]))
+        if len(others) < self._limit or counts[tag_of(source, self._scope)] + 1 >= count:
+            return False
+        others.remove(min((one for one in others if tag_of(one, self._scope) == heaviest), key=deadline_of))
+        return True
+
+    def _remove(self, key: bytes, source: bytes) -> int:
+        before = list(kept(self._sets[key]))
+        after = [one for one in before if not one.startswith(source)]
+        self._keep(key, after)
+        return len(before) - len(after)
+
+    def _keep(self, key: bytes, records: list[bytes]) -> None:
+        grown = len(records) - len(self._sets.get(key, b"")) // HELD_BYTES
+        self._budget.charge(grown, grown * PROVIDER_BYTES)
+        if records:
+            self._sets[key] = b"".join(records)
+        else:
+            self._sets.pop(key, None)
