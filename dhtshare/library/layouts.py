@@ -1,0 +1,51 @@
+"""Layouts of what is being served, decoded once and forgotten when others are wanted more."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from dhtshare.content.descriptor import decode
+from dhtshare.content.layout import Layout
+from dhtshare.errors import DiskError
+from dhtshare.library.catalogue import Catalogue
+
+#: Files and chunk hashes of all layouts together: about 30 MB of memory, or one collection of any size.
+MAX_WEIGHT = 100_000
+
+
+class Layouts:
+    """The layouts asked for last. Safe from several threads."""
+
+    def __init__(self, catalogue: Catalogue, max_weight: int = MAX_WEIGHT) -> None:
+        self._catalogue = catalogue
+        self._max_weight = max_weight
+        self._layouts: OrderedDict[bytes, Layout] = OrderedDict()
+        self._weight = 0
+        self._lock = threading.Lock()
+
+    def get(self, content_hash: bytes) -> Layout:
+        """The layout of a content of the catalogue. Raises DiskError when the catalogue lost its descriptor."""
+        with self._lock:
+            layout = self._layouts.get(content_hash)
+            if layout is not None:
+                self._layouts.move_to_end(content_hash)
+                return layout
+        raw = self._catalogue.descriptor(content_hash)
+        if raw is None:
+            raise DiskError(f"The catalogue holds no descriptor for {content_hash.hex()}. Publish it again.")
+        layout = Layout.of(decode(raw))
+        with self._lock:
+            if content_hash not in self._layouts:
+                self._layouts[content_hash] = layout
+                self._weight += _weight(layout)
+            while self._weight > self._max_weight and len(self._layouts) > 1:
+                self._weight -= _weight(self._layouts.popitem(last=False)[1])
+        return layout
+
+    def __len__(self) -> int:
+        return len(self._layouts)
+
+
+def _weight(layout: Layout) -> int:
+    return len(layout.files) + layout.chunk_count // 8
