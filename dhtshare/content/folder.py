@@ -72,7 +72,7 @@ def scan_folder(path: str | os.PathLike[str]) -> FolderScan:
             scan.empty_folders.append(folder.path)
         scan.files += files
         pending += subfolders
-        _check_limits(folder, scan)
+        _check_limits(folder, bool(files), scan)
     if not scan.files and not scan.empty_folders:
         raise UsageError(f"There is nothing to share in {path}: it is empty, or has only links and special files.")
     scan.files.sort(key=lambda file: file.path.encode())
@@ -129,8 +129,8 @@ def _status_of(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def _check_limits(folder: _Folder, scan: FolderScan) -> None:
-    if folder.path.count("/") > MAX_PATH_PARTS:
+def _check_limits(folder: _Folder, has_files: bool, scan: FolderScan) -> None:
+    if folder.path.count("/") + has_files > MAX_PATH_PARTS:
         raise UsageError(f"{folder.local} is over {MAX_PATH_PARTS} folders deep. Publish its sub-folders one by one.")
     if len(scan.files) + len(scan.empty_folders) > MAX_COLLECTION_ENTRIES:
         raise UsageError(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from dhtshare.errors import MalformedError
 HASH = blake3(b"any").digest()
 
 
-def collection(*entries: dict[int, Any], **extra: object) -> bytes:
+def collection(*entries: dict[int, Any]) -> bytes:
     return encode({0: 1, 2: "collection", 8: list(entries)})
 
 
@@ -159,10 +158,8 @@ def test_limits_advise_sub_folders() -> None:
 
 def test_a_list_of_too_many_entries_is_refused_before_it_is_read() -> None:
     claim = encode({0: 1, 2: "collection"})[1:] + b"\x08\xdd\x00\x10\x00\x00"
-    begun = time.perf_counter()
     with pytest.raises(MalformedError, match="over the limit"):
         decode(b"\x83" + claim + b"\x80" * 1_000)
-    assert time.perf_counter() - begun < 1
 
 
 def test_a_collection_over_16_mib_is_refused_when_it_is_made() -> None:
