@@ -31,6 +31,7 @@ class _Answers:
         self._queue: asyncio.Queue[None] = asyncio.Queue()
         self._seeds: list[Contact] = []
         self._awaited = set(addresses)
+        self.misnamed: list[Address] = []  # answered under an id that their address may not have
         body: dict[int, object] = {TARGET_KEY: scope.node_id}
         for address in list(self._awaited):
             scope.rpc.start(Contact(UNKNOWN_ID, address), Method.FIND_NODE, body, self._listener(address))
@@ -45,6 +46,8 @@ class _Answers:
             contact = Contact(reply.node_id, address)
             if may_have(contact.node_id, address.host, self._scope.scope):
                 self._seeds.append(contact)
+            else:
+                self.misnamed.append(address)
             over()
 
         return Listener(replied, lambda _error: over(), lambda: None)
@@ -72,6 +75,8 @@ async def join(scope: ScopeDht, addresses: Iterable[Address]) -> bool:
             for callback in scope.on_joined:
                 callback()
         seeds = [c for c in await answers.more() if c not in scope.table and scope.table.wants(c)]
+    if not scope.is_client:  # who does not know its own address yet learns it by asking us back
+        await asyncio.gather(*(introduce(scope, Contact(UNKNOWN_ID, address)) for address in answers.misnamed))
     return scope.contacts > 0
 
 

@@ -26,6 +26,7 @@ class Method(enum.IntEnum):
     FIND_NODE = 2
     PROBE = 4  # please find out whether I can be reached
     RELAY = 6  # please send this one small datagram to that address
+    PROBED = 8  # I dialled your TCP port, and this came of it
 
 
 FIRST_RECORD_METHOD = 16

@@ -32,6 +32,10 @@ class PeerBook:
     def __len__(self) -> int:
         return len(self._notes)
 
+    def knows(self, address: Address) -> bool:
+        """Whether that address answered us lately."""
+        return address in self._notes
+
     def token(self, address: Address, now: float) -> bytes:
         """The token for that address, empty if none is known that it still accepts for sure."""
         note = self._notes.get(address)

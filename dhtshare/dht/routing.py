@@ -170,6 +170,12 @@ class Table(AdaptedTable):
         bucket = self.buckets.get(index)
         return index if bucket is not None and len(bucket.nodes) == count else None
 
+    def liveliest(self) -> list[Contact]:
+        """Everybody, whoever gave a sign of life last first."""
+        nodes = [node for bucket in self.buckets.values() for node in bucket.nodes.values()]
+        nodes.sort(key=lambda node: (node.failures, -node.last_seen))
+        return [node.contact for node in nodes]
+
     def to_check(self, now: float, limit: int) -> list[Contact]:
         """Contacts to ping now: failing, disputed, and the least recently seen of full buckets with replacements."""
         found: list[Contact] = []

@@ -26,10 +26,12 @@ from dhtshare.dht.wire import (
     MAX_CONTACTS,
     MESSAGE_ID_BYTES,
     TYPE_REQUEST,
+    TYPE_RESPONSE,
     RequestMessage,
     ResponseMessage,
     datagram_type,
     decode_response,
+    encode_arrival,
     encode_request,
     message_id,
 )
@@ -79,6 +81,7 @@ class Rpc(AdaptedProtocol):
         self.last_reply = float("-inf")  # monotonic time of the last answer from anybody
         self.on_reply: Callable[[Contact, Reply], None] | None = None
         self.on_nominated: Callable[[Contact], None] | None = None  # a proved request from somebody we do not know
+        self.on_arrival: Callable[[bytes, Address], None] | None = None  # a nonce came in, from that address
         self.on_lost: Callable[[Contact], None] | None = None  # evicted after too many failures
         self._rng = rng
         self._loop = asyncio.get_running_loop()
@@ -173,6 +176,10 @@ class Rpc(AdaptedProtocol):
         self._send_call(call)
         return call
 
+    def send_arrival(self, nonce: bytes, address: Address) -> None:
+        """Send one datagram of 25 bytes that nobody answers."""
+        self._send(encode_arrival(self.network, nonce), address)
+
     def cancel(self, call: Call) -> None:
         """Forget a call; its listener hears nothing more. Harmless when it is over."""
         if self._calls.get(call.identifier) is call:
@@ -212,10 +219,13 @@ class Rpc(AdaptedProtocol):
         counters.bytes_in += len(data)
         sender = addr if type(addr) is Address else Address(*addr)
         try:
-            if datagram_type(data, self.network) == TYPE_REQUEST:
+            kind = datagram_type(data, self.network)
+            if kind == TYPE_REQUEST:
                 self._serve(data, sender)
-            else:
+            elif kind == TYPE_RESPONSE:
                 self._accept_response(message_id(data), data, sender)
+            elif self.on_arrival is not None:
+                self.on_arrival(message_id(data), sender)
         except MalformedError:
             counters.malformed += 1
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dhtshare.dht.calls import Listener
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.density import SizeEstimate
+from dhtshare.dht.external import ExternalAddress
 from dhtshare.dht.messages import Body, Method, Reply
 from dhtshare.dht.nodeid import bound_id, may_have, random_id
 from dhtshare.dht.rates import RateMeter
@@ -40,18 +41,21 @@ class ScopeDht:
         rng: random.Random,
         wall: Callable[[], float],
         node_id: bytes | None = None,
-        host: str | None = None,
+        external: ExternalAddress | None = None,
     ) -> None:
-        """`node_id` is a saved one, used where it fits; `host` our known external IP of a global scope."""
+        """`node_id` is a saved one, used where our address may have it; `external` is for global scopes."""
         self.scope = scope
         self.rng = rng
         self.is_client = scope is not Scope.LAN
+        self.dialable: bool | None = None  # whether probers reached our TCP port; None while nobody said
         self.size = SizeEstimate()
         self.joined = False
         self.lost: deque[Address] = deque(maxlen=MAX_LOST)
         self.on_joined: list[Callable[[], None]] = []
         self.on_refresh: list[Callable[[], None]] = []
         self.on_moved: list[Callable[[], None]] = []
+        self.external = external or ExternalAddress()
+        host = self.external.host
         own = node_id if node_id is not None and (host is None or may_have(node_id, host, scope)) else None
         own = own or (random_id(rng) if host is None or scope is Scope.LAN else bound_id(host, rng))
         self.rpc = Rpc(
@@ -66,6 +70,8 @@ class ScopeDht:
         )
         self.rpc.on_nominated = self._nominated
         self.rpc.on_lost = self._lost
+        if scope is not Scope.LAN:
+            self.rpc.on_reply = self._replied
         self._nominations = RateMeter(NOMINATIONS_PER_SECOND, NOMINATIONS_BURST, limit=1)
         self._pinging: set[Address] = set()
 
@@ -158,6 +164,16 @@ class ScopeDht:
     def _nominated(self, contact: Contact) -> None:
         if self.table.wants(contact) and not self._nominations.take("", self.rpc.now()):
             self.check(contact)
+
+    def _replied(self, contact: Contact, reply: Reply) -> None:
+        seen = reply.seen
+        if (
+            seen is not None
+            and self.rpc.rules.scope_of(seen.host) is self.scope
+            and self.external.seen(contact.address, seen.host)
+            and not may_have(self.node_id, seen.host, self.scope)
+        ):
+            self.move(bound_id(seen.host, self.rng))
 
     def _lost(self, contact: Contact) -> None:
         self.lost.append(contact.address)

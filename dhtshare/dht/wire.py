@@ -2,7 +2,8 @@
 
     network id (4) | type (1) | message id (20) | MessagePack map with small integer keys
 
-Type 0 is a request, 1 a response: rpcudp's framing behind the network id. In every map key 0 is the
+Type 0 is a request, 1 a response: rpcudp's framing behind the network id. Type 2, an arrival, ends after
+the message id, which is the nonce of a probe; it is never answered. In every map key 0 is the
 version, an unknown even key refuses the message and an unknown odd key is ignored. A response repeats
 the message id; one that needs several datagrams numbers them from 0 and says how many there are.
 
@@ -29,7 +30,6 @@ VERSION = 1
 MAX_DATAGRAM_BYTES = 1200  # fits IPv6's minimum MTU of 1,280
 MESSAGE_ID_BYTES = 20
 HEADER_BYTES = NETWORK_ID_BYTES + 1 + MESSAGE_ID_BYTES
-MIN_DATAGRAM_BYTES = HEADER_BYTES + 1
 TOKEN_BYTES = 8
 UNPROVED_REQUEST_BYTES = 400  # a request without token is padded to this, so that an answer fits 3 × its size
 AMPLIFICATION = 3  # QUIC's limit, RFC 9000 section 8.1
@@ -38,6 +38,7 @@ MAX_CONTACTS = 20
 ENVELOPE_BYTES = 112  # more than header and all response fields but body and contacts ever take
 TYPE_REQUEST = 0
 TYPE_RESPONSE = 1
+TYPE_ARRIVAL = 2
 
 _MAX_METHOD = 0xFFFF
 _MAX_WALL = 1 << 40
@@ -102,11 +103,11 @@ def check_keys(fields: Mapping[int, object], known_even: frozenset[int]) -> None
 
 def datagram_type(data: bytes, network: bytes) -> int:
     """The type byte. Raises MalformedError unless length, network and type are right; decodes nothing."""
-    if not MIN_DATAGRAM_BYTES <= len(data) <= MAX_DATAGRAM_BYTES or data[:NETWORK_ID_BYTES] != network:
+    if not HEADER_BYTES <= len(data) <= MAX_DATAGRAM_BYTES or data[:NETWORK_ID_BYTES] != network:
         raise MalformedError("The datagram has a wrong length or network.")
     kind = data[NETWORK_ID_BYTES]
-    if kind > TYPE_RESPONSE:
-        raise MalformedError("The datagram has an unknown type.")
+    if kind > TYPE_ARRIVAL or (kind == TYPE_ARRIVAL) != (len(data) == HEADER_BYTES):
+        raise MalformedError("The datagram has an unknown type, or a length that its type never has.")
     return kind
 
 
@@ -133,6 +134,11 @@ def encode_request(network: bytes, identifier: bytes, message: RequestMessage) -
     if len(data) > MAX_DATAGRAM_BYTES:
         raise ValueError(f"a request of {len(data)} bytes does not fit a datagram")
     return data
+
+
+def encode_arrival(network: bytes, nonce: bytes) -> bytes:
+    """The 25 bytes that show a prober's relay to be able to reach somebody."""
+    return network + b"\2" + nonce
 
 
 def encode_response(network: bytes, identifier: bytes, message: ResponseMessage) -> bytes:
