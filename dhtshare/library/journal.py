@@ -71,7 +71,7 @@ class Journal:
             raise disk_error("read", self._path, error) from error
         lines = raw.splitlines()
         for line in lines:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line torn by a power cut
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # a line torn by a power cut
                 fields = json.loads(line)
                 if "withdrawn" in fields:
                     live.pop(bytes.fromhex(fields["withdrawn"]), None)

@@ -1,0 +1,196 @@
+"""A catalogue survives kills, and one that is torn is rebuilt from the journal and the files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dhtshare.errors import DiskError
+from dhtshare.library.catalogue import Catalogue
+from dhtshare.library.journal import Journal
+from dhtshare.library.records import Lost, State
+from tests.unit.library.library_fakes import describe, file_item, folder_item, write
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home" / "catalogue.db"
+
+
+def fill(path: Path, tmp_path: Path) -> list[Path]:
+    """A catalogue with two files, one of them withdrawn, and a folder."""
+    files = [write(tmp_path / name, name.encode()) for name in ("kept", "withdrawn")]
+    catalogue = Catalogue.open(path)
+    catalogue.add([file_item(files[0], keywords=("k",), name="Kept"), file_item(files[1])])
+    catalogue.add([folder_item(tmp_path / "folder", {"a": b"1"}, each=True)])
+    catalogue.withdraw(describe(b"withdrawn").content_hash)
+    catalogue.close()
+    return files
+
+
+def tear_header(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"\0" * 100)
+
+
+def tear_pages(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(random.Random(1).randbytes(path.stat().st_size - 4096))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("tear", [tear_header, tear_pages, cut, remove])
+def test_a_torn_catalogue_is_rebuilt_from_the_journal(path: Path, tmp_path: Path, tear: object) -> None:
+    fill(path, tmp_path)
+    tear(path)  # type: ignore[operator]
+    catalogue = Catalogue.open(path)
+    assert list(catalogue.items()) == []
+    kept, folder = catalogue.lost
+    assert kept == Lost(tmp_path / "kept", describe(b"kept").content_hash, "Kept", ("k",), False)
+    assert (folder.path, folder.each) == (tmp_path / "folder", True)
+    catalogue.close()
+
+
+def test_what_was_lost_is_named_until_it_is_back(path: Path, tmp_path: Path) -> None:
+    fill(path, tmp_path)
+    tear_header(path)
+    first = Catalogue.open(path)
+    first.add([file_item(tmp_path / "kept")])  # and then the rebuilding is cut off
+    first.close()
+    second = Catalogue.open(path)
+    assert [lost.path.name for lost in second.lost] == ["folder"]
+    second.withdraw(second.lost[0].content_hash)  # it is gone for good
+    second.close()
+    third = Catalogue.open(path)
+    assert third.lost == ()
+    assert [item.name for item in third.items()] == ["kept"]
+    third.close()
+
+
+def test_the_torn_file_is_kept_aside(path: Path, tmp_path: Path) -> None:
+    fill(path, tmp_path)
+    tear_header(path)
+    Catalogue.open(path).close()
+    assert path.with_name("catalogue.db.torn").exists()
+
+
+def test_damage_met_while_running_is_checked_at_the_next_start(path: Path, tmp_path: Path) -> None:
+    fill(path, tmp_path)
+    catalogue = Catalogue.open(path)
+    tear_pages(path)
+    with pytest.raises(DiskError, match="damaged"):
+        list(catalogue.items(members=True))
+        list(catalogue.places())
+    assert path.with_name("catalogue.db.suspect").exists()
+    with contextlib.suppress(DiskError):  # whether the end touches a torn page is SQLite's affair
+        catalogue.close()
+    again = Catalogue.open(path)
+    assert len(again.lost) == 2
+    again.close()
+    assert not path.with_name("catalogue.db.suspect").exists()
+
+
+def test_an_unwritable_home_is_an_error_and_tears_nothing(path: Path, tmp_path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(DiskError):
+        Catalogue.open(path)
+    assert path.is_dir()
+
+
+def test_a_torn_line_of_the_journal_costs_that_line_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.shared([file_item(write(tmp_path / "a", b"a"))])
+    with (tmp_path / "j").open("ab") as file:
+        file.write(b'{"hash":"12')
+    journal.shared([file_item(write(tmp_path / "b", b"b"))])
+    assert [lost.path.name for lost in journal.live().values()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"null",
+        b"[]",
+        b"7",
+        b'{"hash":"zz"}',
+        b'{"hash":"00","path":"p","name":"n","keywords":[]}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
+)
+def test_lines_of_another_shape_are_passed_over(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "j").write_bytes(line + b"\n")
+    assert Journal(tmp_path / "j").live() == {}
+
+
+def test_a_path_that_is_no_text_survives_the_journal(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    journal = Journal(tmp_path / "j")
+    journal.shared([file_item(write(path, b"x"))])
+    (lost,) = journal.live().values()
+    assert lost.path == path
+
+
+def test_a_journal_of_dead_lines_is_rewritten(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    item = file_item(write(tmp_path / "a", b"a"))
+    for _ in range(600):
+        journal.shared([item])
+    journal.withdrawn([b"\1" * 32] * 600)
+    before = journal.live()
+    journal.compact()
+    assert len((tmp_path / "j").read_bytes().splitlines()) == 1
+    assert journal.live() == before
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from dhtshare.library.catalogue import Catalogue
+from tests.unit.library.library_fakes import file_item, write
+root, start = Path(sys.argv[1]), int(sys.argv[2])
+catalogue = Catalogue.open(root / "home" / "catalogue.db")
+number = start
+while True:
+    catalogue.add([file_item(write(root / f"{number}-{part}", b"%d %d" % (number, part))) for part in range(3)])
+    print(number, flush=True)
+    number += 1
+"""
+
+
+def test_an_acknowledged_publish_survives_kill_at_any_moment(path: Path, tmp_path: Path) -> None:
+    acknowledged, start, rng = 0, 0, random.Random(5)
+    for _ in range(5):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(tmp_path), str(start)], stdout=subprocess.PIPE, text=True
+        )
+        with writer:
+            assert writer.stdout is not None
+            for _ in range(rng.randrange(1, 12)):
+                start = int(writer.stdout.readline()) + 1
+            writer.kill()
+            for line in writer.stdout:  # what it had said before it died
+                start = int(line) + 1
+        acknowledged = start
+        catalogue = Catalogue.open(path)
+        assert catalogue.lost == ()
+        count = catalogue.count()[State.SHARED]
+        assert count % 3 == 0, "a publish of three is there whole or not at all"
+        assert count >= 3 * acknowledged
+        catalogue.close()
+        start = max(start, count // 3)
