@@ -73,9 +73,9 @@ def _blocks(heading: str, result: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _is_nested(value: Any) -> bool:
-    return (isinstance(value, dict) and bool(value)) or (
-        isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
-    )
+    if isinstance(value, dict):
+        return not all(name.isdigit() for name in value)  # counts by number, such as buckets, fit on a line
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
 def _is_number(value: Any) -> bool:

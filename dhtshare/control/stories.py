@@ -7,6 +7,14 @@ from typing import Any
 from dhtshare.control.operations import Operation
 from dhtshare.fetch import FetchRequest, fetch
 from dhtshare.inspect_content import InfoRequest, info
+from dhtshare.look_inside import (
+    DhtLookupRequest,
+    DhtPingRequest,
+    DhtStatusRequest,
+    dht_lookup,
+    dht_ping,
+    dht_status,
+)
 from dhtshare.node import Node
 from dhtshare.publish import PublishRequest, UnpublishRequest, publish, unpublish
 from dhtshare.search import SearchRequest, search
@@ -33,4 +41,7 @@ OPERATIONS: dict[str, Operation[Node, Any]] = {
     "status": Operation(StatusRequest, status),
     "peers": Operation(PeersRequest, peers),
     "limit": Operation(LimitRequest, limit),
+    "dht_status": Operation(DhtStatusRequest, dht_status),
+    "dht_lookup": Operation(DhtLookupRequest, dht_lookup),
+    "dht_ping": Operation(DhtPingRequest, dht_ping),
 }

@@ -131,6 +131,10 @@ def test_any_object_is_shown_whole() -> None:
     ]
 
 
+def test_counts_by_number_fit_on_a_line() -> None:
+    assert plain(*object_view({"buckets": {"17": 2, "18": 5}, "none": {}})) == ["buckets  17 2, 18 5", "none     –"]
+
+
 def test_columns_of_numbers_stand_to_the_right() -> None:
     table = records_table([{"name": "a", "count": 5}, {"name": "b"}])
     assert [(column.title, column.right) for column in table.columns] == [("name", False), ("count", True)]
