@@ -21,32 +21,38 @@ _LOG_CHANCE = math.log(1e-7)  # of a lookup among honest nodes being called susp
 _MARGIN = 1.5  # how far the estimate itself may be too low
 
 
+def size_from(target: bytes, closest: Sequence[Contact], k: int) -> float:
+    """The size that the closest to a point tell, closest first; fewer than `k` are all there are."""
+    if len(closest) < k or k < 2:
+        return len(closest) + 1.0
+    share = closest[k - 1].distance_to(target) / (1 << ID_BITS)
+    return (k - 1) / share if share else math.inf
+
+
 class SizeEstimate:
-    """The number of nodes of one scope, ourselves included."""
+    """The number of nodes of one scope, ourselves included.
+
+    `neighbourhood` is what our own part of the table tells. It counts where it says more, since the
+    lookups behind the median may be of a time when the network, or what we knew of it, was smaller.
+    """
 
     def __init__(self) -> None:
         self._estimates: deque[float] = deque(maxlen=KEPT_LOOKUPS)
 
     def looked_up(self, target: bytes, closest: Sequence[Contact], k: int) -> None:
-        """A complete lookup found these, closest first. Fewer than `k` are all there are."""
-        if len(closest) < k:
-            self._estimates.append(len(closest) + 1.0)
-        elif k > 1:
-            share = closest[k - 1].distance_to(target) / (1 << ID_BITS)
-            self._estimates.append((k - 1) / share if share else math.inf)
+        """A complete lookup found these."""
+        self._estimates.append(size_from(target, closest, k))
 
-    @property
-    def nodes(self) -> int | None:
-        """The estimate, None before the first lookup."""
-        if not self._estimates:
-            return None
-        middle = statistics.median(self._estimates)
-        return round(middle) if math.isfinite(middle) else None
+    def nodes(self, neighbourhood: float) -> int:
+        """The estimate."""
+        middle = statistics.median(self._estimates) if self._estimates else 0.0
+        largest = max(middle, neighbourhood)
+        return round(largest if math.isfinite(largest) else min(middle, neighbourhood))
 
-    def suspicious(self, target: bytes, closest: Sequence[Contact]) -> bool:
+    def suspicious(self, target: bytes, closest: Sequence[Contact], neighbourhood: float) -> bool:
         """Whether so many so close to the target are next to impossible in a network of this size."""
-        nodes = self.nodes
-        if nodes is None or len(self._estimates) < MIN_LOOKUPS or nodes <= len(closest):
+        nodes = self.nodes(neighbourhood)
+        if len(self._estimates) < MIN_LOOKUPS or nodes <= len(closest):
             return False
         for rank in _RANKS:
             if rank > len(closest):

@@ -6,9 +6,6 @@ a few times. In the LAN scope one machine may run many nodes, so nothing is limi
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
-
 from dhtshare.network import Address, Scope, network_tag
 
 PER_IP = 1
@@ -20,41 +17,46 @@ LOWEST_GLOBAL_PORT = 1024
 class Diversity:
     """Counts addresses by IP and by network against two limits."""
 
-    __slots__ = ("_hosts", "_limited", "_networks", "_per_network", "_scope")
+    __slots__ = ("_counts", "_limited", "_per_network", "_scope")
 
     def __init__(self, scope: Scope, per_network: int = PER_NETWORK) -> None:
         self._scope = scope
         self._limited = scope is not Scope.LAN
         self._per_network = per_network
-        self._hosts: Counter[str] = Counter()
-        self._networks: Counter[bytes] = Counter()
+        self._counts: dict[str | bytes, int] = {}  # hosts are text, networks are bytes
 
     def fits(self, address: Address) -> bool:
         """Whether one more node of that address would count."""
+        counts = self._counts
         return not self._limited or (
-            self._hosts[address.host] < PER_IP
-            and self._networks[network_tag(address.host, self._scope)] < self._per_network
+            address.host not in counts and counts.get(network_tag(address.host, self._scope), 0) < self._per_network
         )
 
-    def add(self, address: Address) -> None:
-        if self._limited:
-            self._hosts[address.host] += 1
-            self._networks[network_tag(address.host, self._scope)] += 1
+    def admit(self, address: Address) -> bool:
+        """Count the address if it fits; whether it did."""
+        if not self._limited:
+            return True
+        counts = self._counts
+        if address.host in counts:
+            return False
+        tag = network_tag(address.host, self._scope)
+        others = counts.get(tag, 0)
+        if others >= self._per_network:
+            return False
+        counts[address.host] = PER_IP
+        counts[tag] = others + 1
+        return True
 
     def remove(self, address: Address) -> None:
-        """Take back one `add` of that address."""
+        """Take back what `admit` counted for that address."""
         if self._limited:
-            _decrement(self._hosts, address.host)
-            _decrement(self._networks, network_tag(address.host, self._scope))
+            del self._counts[address.host]
+            tag = network_tag(address.host, self._scope)
+            self._counts[tag] -= 1
+            if not self._counts[tag]:
+                del self._counts[tag]
 
 
-def _decrement(counter: Counter[Any], key: object) -> None:
-    if counter[key] > 1:
-        counter[key] -= 1
-    else:
-        del counter[key]
-
-
-def port_allowed(address: Address, scope: Scope) -> bool:
+def port_allowed(port: int) -> bool:
     """Whether a node of a global scope may live at that port: never where well-known services do."""
-    return scope is Scope.LAN or address.port >= LOWEST_GLOBAL_PORT
+    return port >= LOWEST_GLOBAL_PORT

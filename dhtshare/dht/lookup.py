@@ -70,6 +70,7 @@ class _Path:
     closest: int = 1 << 160
     stalled: int = 0
     done: bool = False
+    changed: bool = True  # something in its view is not as when it chose last
 
 
 class Lookup:
@@ -125,6 +126,7 @@ class Lookup:
         if candidate.state is State.ASKED:
             candidate.state = State.LATE
             self._paths[candidate.path].in_flight -= 1
+            self._mark_changed(contact)
 
     def failed(self, contact: Contact) -> None:
         """It did not answer, or not as itself."""
@@ -135,6 +137,7 @@ class Lookup:
         self.k = k
         for path in self._paths:
             path.done = False
+            path.changed = True
 
     # ---- questions -----------------------------------------------------------------------------
 
@@ -142,8 +145,9 @@ class Lookup:
         """Whom to ask now. Each of them counts as asked from here on."""
         chosen: list[Contact] = []
         for number, path in enumerate(self._paths):
-            if not path.done:
-                chosen.extend(self._choose(number, path))
+            if path.changed:
+                path.changed = False
+                chosen += self._choose(number, path)
         return chosen
 
     @property
@@ -158,8 +162,7 @@ class Lookup:
         answered = sorted(c for c in self._candidates.values() if c.state is State.ANSWERED)
         for candidate in answered:
             contact = candidate.contact
-            if self._ids[contact.node_id] == contact and diversity.fits(contact.address):
-                diversity.add(contact.address)
+            if self._ids[contact.node_id] == contact and diversity.admit(contact.address):
                 found.append(contact)
                 if len(found) == (self.k if count is None else count):
                     break
@@ -186,7 +189,13 @@ class Lookup:
         if candidate.state is State.ASKED:
             self._paths[candidate.path].in_flight -= 1
         candidate.state = state
+        self._mark_changed(contact)
         return candidate
+
+    def _mark_changed(self, contact: Contact) -> None:
+        for path in self._paths:
+            if contact in path.known:
+                path.changed = True
 
     def _extend(self, path: _Path, contacts: Iterable[Contact], hops: int) -> None:
         for contact in contacts:
@@ -201,6 +210,7 @@ class Lookup:
             if candidate.distance < path.closest:
                 path.closest = candidate.distance
             path.done = False
+            path.changed = True
         if len(path.view) > MAX_VIEW:
             for dropped in path.view[MAX_VIEW:]:
                 if dropped.state is State.KNOWN:
@@ -226,12 +236,10 @@ class Lookup:
             if state is State.LATE:
                 waiting = True  # likely dead: it does not count, but the path waits for its last chance
                 continue
-            if diversity is not None:
-                if not diversity.fits(contact.address):
-                    if state is State.KNOWN:
-                        uncounted.append(candidate)
-                    continue
-                diversity.add(contact.address)
+            if diversity is not None and not diversity.admit(contact.address):
+                if state is State.KNOWN:
+                    uncounted.append(candidate)
+                continue
             if state is State.ASKED:
                 waiting = True
             elif state is State.KNOWN:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from functools import lru_cache
 
 from dhtshare.dht.adapter import AdaptedTable, TableNode
 from dhtshare.dht.contact import ID_BITS, Contact
@@ -88,9 +89,9 @@ class Table(AdaptedTable):
             self._drop(next(iter(bucket.replacement_nodes.values())))
         entered: bool = bucket.add_node(node)
         self._by_address[contact.address] = node
-        self._diversity.add(contact.address)
+        self._diversity.admit(contact.address)
         if self._scope is not Scope.LAN:
-            self._bucket_diversity.setdefault(index, Diversity(self._scope)).add(contact.address)
+            self._bucket_diversity.setdefault(index, Diversity(self._scope)).admit(contact.address)
         if index not in self._indexes:
             insort(self._indexes, index)
         if entered:
@@ -129,9 +130,7 @@ class Table(AdaptedTable):
 
     def acceptable(self, contact: Contact) -> bool:
         """Whether such a contact may be in this scope's table at all: not ourselves, id and port right."""
-        if contact.node_id == self._own_id or self._scope is Scope.LAN:
-            return contact.node_id != self._own_id
-        return port_allowed(contact.address, self._scope) and is_bound(contact.node_id, contact.address.host)
+        return contact.node_id != self._own_id and (self._scope is Scope.LAN or _possible(contact))
 
     def wants(self, contact: Contact) -> bool:
         """Whether it is worth a ping to get to know this contact: unknown, acceptable, and there is room."""
@@ -299,3 +298,9 @@ class Table(AdaptedTable):
         if not bucket.nodes:
             self._indexes.remove(index)
         self._changed(index)
+
+
+@lru_cache(maxsize=65536)
+def _possible(contact: Contact) -> bool:
+    """Whether a contact may be in a global scope: its port, and its id for its address."""
+    return port_allowed(contact.address.port) and is_bound(contact.node_id, contact.address.host)

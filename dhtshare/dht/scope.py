@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from dhtshare.dht.calls import Listener
 from dhtshare.dht.contact import Contact
-from dhtshare.dht.density import SizeEstimate
+from dhtshare.dht.density import SizeEstimate, size_from
 from dhtshare.dht.external import ExternalAddress
 from dhtshare.dht.messages import Body, Method, Reply
 from dhtshare.dht.nodeid import bound_id, may_have, random_id
@@ -151,11 +151,14 @@ class ScopeDht:
 
     def suspicious(self, target: bytes, closest: Sequence[Contact]) -> bool:
         """Whether these are closer to the target than the size of the network makes likely."""
-        return self.size.suspicious(target, closest)
+        return self.size.suspicious(target, closest, self._neighbourhood())
 
     def estimated_size(self) -> int:
-        """Nodes in this scope, ourselves included, as far as lookups tell."""
-        return self.size.nodes or len(self.table) + 1
+        """Nodes in this scope, ourselves included, as far as our table and our lookups tell."""
+        return self.size.nodes(self._neighbourhood())
+
+    def _neighbourhood(self) -> float:
+        return size_from(self.node_id, self.table.nearest(self.node_id, K), K)
 
     def close(self) -> None:
         """Fail what is under way; the sockets belong to the `Dht`."""
