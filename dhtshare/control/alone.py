@@ -5,14 +5,14 @@ The same operations as over the control socket, on a node that lives as long as 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from dhtshare.control.interruption import Interruption
-from dhtshare.control.operations import Operations, perform
+from dhtshare.control.operations import Operations, ending, perform
 from dhtshare.control.protocol import Answer, End, Event, JsonObject, Request
 from dhtshare.control.server import ControlServer
 from dhtshare.errors import DhtshareError, InterruptedByUserError
@@ -37,6 +37,13 @@ class Startable(Protocol):
 N = TypeVar("N", bound=Startable)
 
 
+def first_cause(error: BaseException) -> BaseException:
+    """The first exception in nested groups that is none itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 @dataclass(frozen=True)
 class Alone(Generic[N]):
     """Runs `node` here. `deliver` gets every answer but the End, which is returned.
@@ -52,45 +59,59 @@ class Alone(Generic[N]):
 
     async def command(self, request: Request) -> End:
         """Join, do what is asked, leave."""
-        try:
+
+        async def life() -> End:
             async with self._started():
                 return await self._perform(request)
-        except DhtshareError as error:
-            return End(error.exit_code, str(error))
+
+        return await self._ended(life())
 
     async def offline(self, request: Request) -> End:
         """Do what is asked of the library alone, without any network."""
-        try:
+
+        async def life() -> End:
             async with self._opened():
                 return await self._perform(request)
-        except DhtshareError as error:
-            return End(error.exit_code, str(error))
+
+        return await self._ended(life())
 
     async def serve(self, socket: Callable[[], Path]) -> End:
         """Live until interrupted, which is how a node ends well."""
-        try:
-            async with self._started(), self._controlled(socket):
-                self.deliver(Event(self.node.ready_event()))
-                await self.interruption.wait()
-        except InterruptedByUserError:
+
+        async def life() -> End:
+            try:
+                async with self._started(), self._controlled(socket):
+                    self.deliver(Event(self.node.ready_event()))
+                    await self.interruption.wait()
+            except InterruptedByUserError:
+                pass
             return End()
-        except DhtshareError as error:
-            return End(error.exit_code, str(error))
-        return End()
+
+        return await self._ended(life())
 
     async def command_then_serve(
         self, request: Request, socket: Callable[[], Path], on_serving: Callable[[], None]
     ) -> End:
         """Do what is asked and, if all went well, go on serving until interrupted; a failure ends it at once."""
-        try:
+
+        async def life() -> End:
             async with self._started(), self._controlled(socket):
                 end = await self._perform(request)
                 if end.code == 0:
                     on_serving()
                     await self.interruption.wait()
                 return end
+
+        return await self._ended(life())
+
+    async def _ended(self, life: Coroutine[Any, Any, End]) -> End:
+        try:
+            return await life
         except DhtshareError as error:
-            return End(error.exit_code, str(error))
+            return ending(error)
+        except BaseExceptionGroup as group:
+            # A task that the node owns failed; its group has taken the whole node down, in order.
+            return ending(first_cause(group))
 
     @asynccontextmanager
     async def _started(self) -> AsyncIterator[None]:

@@ -24,6 +24,7 @@ class Interruption:
     def __init__(self, at_once: Callable[[], object]) -> None:
         self._at_once = at_once
         self._requested = asyncio.Event()
+        self._guarded: asyncio.Task[Any] | None = None  # the task to cancel
 
     def __enter__(self) -> Interruption:
         loop = asyncio.get_running_loop()
@@ -38,7 +39,10 @@ class Interruption:
 
     def request(self) -> None:
         """Stop politely, as the first signal does."""
-        self._requested.set()
+        if not self._requested.is_set():
+            self._requested.set()
+            if self._guarded is not None:
+                self._guarded.cancel()
 
     async def wait(self) -> None:
         """Until somebody wants this to end."""
@@ -46,20 +50,30 @@ class Interruption:
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns or raises; when interrupted it is cancelled, winds down, and this raises
-        InterruptedByUserError, unless it was done by then all the same."""
-        task = asyncio.create_task(work)
-        waiting = asyncio.create_task(self.wait())
-        try:
-            await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
+        InterruptedByUserError, unless it was done by then all the same.
+
+        Runs in the caller's own task, as asyncio.timeout does: what `work` enters (a task group, say) may be
+        left after it.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        assert self._guarded is None
+        already = task.cancelling()
+        self._guarded = task
+        if self._requested.is_set():
             task.cancel()
-            await asyncio.wait({task, waiting})
-        if task.cancelled():
-            raise InterruptedByUserError(CUT_OFF)
-        return task.result()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self._requested.is_set() and task.cancelling() == already + 1:
+                raise InterruptedByUserError(CUT_OFF) from None
+            raise
+        finally:
+            self._guarded = None
+            if self._requested.is_set():
+                task.uncancel()
 
     def _on_signal(self) -> None:
         if self._requested.is_set():
             self._at_once()
-        self._requested.set()
+        self.request()

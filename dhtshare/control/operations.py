@@ -53,15 +53,20 @@ async def perform(operations: Operations[N], node: N, request: Request, emit: Em
         return closing(cast(Returned | None, error.result), error)
     except Exception as error:  # the supervisor: see above
         log.exception("operation %s failed", request.op)
-        return [End(1, _apology(error), traceback.format_exc())]
+        return [ending(error)]
 
 
 def closing(returned: Returned | None, error: DhtshareError | None = None) -> list[Result | End]:
     """The last answers of an operation that returned, or failed having, these result objects."""
     objects = [] if returned is None else returned if isinstance(returned, list) else [returned]
-    end = End() if error is None else End(error.exit_code, str(error))
+    end = End() if error is None else ending(error)
     return [*(Result(fields) for fields in objects), end]
 
 
-def _apology(error: Exception) -> str:
-    return f"Something failed that should not ({type(error).__name__}: {error}). Run again with --verbose to report it."
+def ending(error: BaseException) -> End:
+    """How something ended that raised `error`: with its own sentence, or as the bug that it is."""
+    if isinstance(error, DhtshareError):
+        return End(error.exit_code, str(error))
+    what = f"{type(error).__name__}: {error}"
+    where = "".join(traceback.format_exception(error))
+    return End(1, f"Something failed that should not ({what}). Run again with --verbose to report it.", where)

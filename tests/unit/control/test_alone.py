@@ -16,7 +16,7 @@ from dhtshare.control.interruption import Interruption
 from dhtshare.control.operations import Emit, Operation, Returned
 from dhtshare.control.protocol import Answer, End, Event, Request, Result
 from dhtshare.control.server import CUT_OFF
-from dhtshare.errors import AlreadyRunningError, InterruptedByUserError
+from dhtshare.errors import AlreadyRunningError, DiskError, InterruptedByUserError
 
 
 @dataclass
@@ -234,6 +234,69 @@ async def test_what_a_guarded_work_raises_comes_through(scene: Scene) -> None:
 
     with pytest.raises(KeyError):
         await scene.interruption.guard(bad())
+
+
+async def test_an_error_while_winding_down_comes_through_and_leaves_no_cancellation_behind(scene: Scene) -> None:
+    async def winds_down_badly() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise AlreadyRunningError("while winding down") from None
+
+    asyncio.get_running_loop().call_soon(scene.interruption.request)
+    with pytest.raises(AlreadyRunningError):
+        await scene.interruption.guard(winds_down_badly())
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_what_a_guarded_start_enters_can_be_left_after_it(scene: Scene) -> None:
+    """A task group has to be left by the task that entered it: a node enters one in start and leaves it in stop."""
+    group = asyncio.TaskGroup()
+    await scene.interruption.guard(group.__aenter__())
+    group.create_task(asyncio.sleep(0))
+    await group.__aexit__(None, None, None)
+
+
+@dataclass
+class CrashingNode(FakeNode):
+    """A task that it owns dies while it serves, or while a command works."""
+
+    error: Exception = field(default_factory=lambda: ZeroDivisionError("a bug in a task"))
+
+    async def start(self) -> None:
+        await super().start()
+        self.group = asyncio.TaskGroup()
+        await self.group.__aenter__()
+        self.group.create_task(self._crash())
+
+    async def _crash(self) -> None:
+        await asyncio.sleep(0.01)
+        raise self.error
+
+    async def stop(self) -> None:
+        await super().stop()
+        await self.group.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("life", ["serve", "command"])
+async def test_a_task_of_the_node_that_dies_takes_it_down_with_a_sentence(scene: Scene, life: str) -> None:
+    node = CrashingNode()
+    scene.node.calls = node.calls
+    alone = Alone(node, OPERATIONS, "dhtshare", scene.delivered.append, scene.interruption)
+    end = await (alone.serve(scene.path) if life == "serve" else alone.command(Request("hang", {})))
+    assert end.code == 1
+    assert "ZeroDivisionError: a bug in a task" in (end.message or "")
+    assert "Traceback" in (end.traceback or "")
+    assert node.calls == ["start", "stop"]
+
+
+async def test_a_task_that_fails_for_a_known_reason_keeps_its_code(scene: Scene) -> None:
+    node = CrashingNode(error=DiskError("The disk is full."))
+    scene.node.calls = node.calls
+    alone = Alone(node, OPERATIONS, "dhtshare", scene.delivered.append, scene.interruption)
+    assert await alone.serve(scene.path) == End(7, "The disk is full.")
 
 
 async def test_guarding_itself_can_be_cancelled(scene: Scene) -> None:
