@@ -17,7 +17,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import typer
 
 _ATTRIBUTE = "_runtime_param"
-_TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
+TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
 _FALSE = frozenset({"0", "false", "no", "off", "f", "n"})
 
 
@@ -81,9 +81,9 @@ def _without_none(hint: Any) -> Any:
 
 def _flag(text: str) -> bool:
     word = text.strip().lower()
-    if word not in _TRUE | _FALSE:
+    if word not in TRUE | _FALSE:
         raise ValueError(f"'{text}' is neither 1 nor 0.")
-    return word in _TRUE
+    return word in TRUE
 
 
 def _number(kind: type, text: str, called: str) -> Any:

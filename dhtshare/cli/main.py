@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from dhtshare.cli.coercion import TRUE
 from dhtshare.cli.commands import program
 from dhtshare.cli.options import variable
 from dhtshare.cli.printer import JsonPrinter, complain
@@ -33,45 +34,54 @@ def main() -> NoReturn:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
-        code = _say(End(INTERRUPTED, "Interrupted."), json=wants_json(sys.argv[1:]))
+        code = _say(End(INTERRUPTED, "Interrupted."), sys.argv[1:])
     except BrokenPipeError:
         # Whoever read us has seen enough, as in `dhtshare list | head`; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except Exception as error:  # the last supervisor: a user meets a sentence, not a traceback
+        code = _say(_ending(error), sys.argv[1:])
     sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; gives its exit code. Raises KeyboardInterrupt and BrokenPipeError."""
-    json = wants_json(arguments)
-    command_line = list(arguments) or ["--help"]
+    command_line, context = list(arguments) or ["--help"], {"json": wants(arguments, "--json")}
     try:
-        code = program(PROGRAM, HELP, EPILOG).main(command_line, PROGRAM, standalone_mode=False, obj={"json": json})
+        code = program(PROGRAM, HELP, EPILOG).main(command_line, PROGRAM, standalone_mode=False, obj=context)
     except _REFUSAL as error:
-        return _refuse(error, json=json)
+        return _refuse(error, arguments)
     except typer.Abort as error:  # how typer passes on the end of its input
         raise KeyboardInterrupt from error
     return code if isinstance(code, int) else 0
 
 
-def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether `--json` holds, on a command line that may be too wrong to be parsed."""
+def wants(arguments: Sequence[str], *names: str) -> bool:
+    """Whether a flag holds, on a command line that may be too wrong to be parsed."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in options or os.environ.get(variable("--json"), "").lower() in ("1", "true", "yes", "on", "t", "y")
+    set_in_environment = os.environ.get(variable(names[0]), "").lower() in TRUE
+    return set_in_environment or not set(names).isdisjoint(options)
 
 
-def _refuse(error: Any, *, json: bool) -> int:
+def _refuse(error: Any, arguments: Sequence[str]) -> int:
     """Say what is wrong with the command line, and where to read about it."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else PROGRAM
     message = error.format_message().strip()
     stop = "" if message.endswith((".", "?", "!")) else "."
-    return _say(End(int(error.exit_code), f"{message}{stop} See: {path} --help"), json=json)
+    return _say(End(int(error.exit_code), f"{message}{stop} See: {path} --help"), arguments)
 
 
-def _say(end: End, *, json: bool) -> int:
+def _ending(error: Exception) -> End:
+    from dhtshare.control.operations import ending  # late: nothing else here needs it
+
+    return ending(error)
+
+
+def _say(end: End, arguments: Sequence[str]) -> int:
     """Show how it ended where no command got to do so; gives the exit code."""
-    if json:
-        return JsonPrinter(quiet=False, verbose=False).end(end)
-    complain(end, verbose=False)
+    verbose = wants(arguments, "--verbose", "-v")
+    if wants(arguments, "--json"):
+        return JsonPrinter(quiet=False, verbose=verbose).end(end)
+    complain(end, verbose=verbose)
     return end.code

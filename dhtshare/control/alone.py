@@ -15,7 +15,7 @@ from dhtshare.control.interruption import Interruption
 from dhtshare.control.operations import Operations, ending, perform
 from dhtshare.control.protocol import Answer, End, Event, JsonObject, Request
 from dhtshare.control.server import ControlServer
-from dhtshare.errors import DhtshareError, InterruptedByUserError
+from dhtshare.errors import InterruptedByUserError
 
 
 class Startable(Protocol):
@@ -107,11 +107,11 @@ class Alone(Generic[N]):
     async def _ended(self, life: Coroutine[Any, Any, End]) -> End:
         try:
             return await life
-        except DhtshareError as error:
-            return ending(error)
         except BaseExceptionGroup as group:
             # A task that the node owns failed; its group has taken the whole node down, in order.
             return ending(first_cause(group))
+        except Exception as error:  # the supervisor of this process: a user meets a sentence, not a traceback
+            return ending(error)
 
     @asynccontextmanager
     async def _started(self) -> AsyncIterator[None]:

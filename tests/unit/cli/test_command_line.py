@@ -13,10 +13,10 @@ import pytest
 from dhtshare import __version__
 from dhtshare.cli import main as main_module
 from dhtshare.cli.commands import COMMANDS, program
-from dhtshare.cli.main import run, wants_json
+from dhtshare.cli.main import run, wants
 from dhtshare.control.protocol import End, Event, Result
 from dhtshare.errors import DhtshareError
-from tests.unit.cli.cli_fakes import CommandLine, clean_environment, running_node
+from tests.unit.cli.cli_fakes import CommandLine, Ran, clean_environment, running_node
 
 ROOT = Path(__file__).parents[3]
 
@@ -212,12 +212,13 @@ def test_a_usage_error_says_where_to_read_on(dhtshare: CommandLine) -> None:
     assert dhtshare("search").err.rstrip().endswith("See: dhtshare search --help")
 
 
-def test_json_is_known_before_the_line_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_are_known_before_the_line_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     clean_environment(monkeypatch)
-    assert wants_json(["search", "--json"])
-    assert not wants_json(["search", "--", "--json"])
+    assert wants(["search", "--json"], "--json")
+    assert wants(["search", "-v"], "--verbose", "-v")
+    assert not wants(["search", "--", "--json"], "--json")
     monkeypatch.setenv("DHTSHARE_JSON", "1")
-    assert wants_json(["search", "--", "--json"])
+    assert wants(["search", "--", "--json"], "--json")
 
 
 def test_version(dhtshare: CommandLine) -> None:
@@ -307,19 +308,37 @@ def test_the_shell_completes(words: str, number: int, completions: set[str]) -> 
     assert set(done.stdout.split()) == completions
 
 
-def test_an_interrupt_anywhere_is_130_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(arguments: object) -> int:
-        raise KeyboardInterrupt
+def ended_with(error: BaseException, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Ran:
+    """What `main` makes of an error that reached it."""
 
-    monkeypatch.setattr(main_module, "run", interrupt)
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), write_through=True))
-    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), write_through=True))
-    monkeypatch.setattr(sys, "argv", ["dhtshare", "status", "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main_module.main()
-    assert ended.value.code == 130
-    assert json.loads(sys.stdout.buffer.getvalue()) == {"error": {"code": 130, "message": "Interrupted."}}  # type: ignore[attr-defined]
-    assert sys.stderr.buffer.getvalue() == b"dhtshare: Interrupted.\n"  # type: ignore[attr-defined]
+    def fail(_: object) -> int:
+        raise error
+
+    streams = [io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(main_module, "run", fail)
+        patch.setattr(sys, "stdout", streams[0])
+        patch.setattr(sys, "stderr", streams[1])
+        patch.setattr(sys, "argv", ["dhtshare", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main_module.main()
+    out, err = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
+    assert isinstance(ended.value.code, int)
+    return Ran(ended.value.code, out, err)
+
+
+def test_an_interrupt_anywhere_is_130_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = ended_with(KeyboardInterrupt(), monkeypatch, "status", "--json")
+    assert (ran.code, ran.last) == (130, {"error": {"code": 130, "message": "Interrupted."}})
+    assert ran.err == "dhtshare: Interrupted.\n"
+
+
+def test_a_bug_anywhere_is_a_sentence_and_with_v_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = ended_with(KeyError("hash"), monkeypatch, "status", "--json")
+    assert (ran.code, ran.last["error"]["code"]) == (1, 1)
+    assert "KeyError" in ran.err
+    assert "Traceback" not in ran.err
+    assert "Traceback" in ended_with(KeyError("hash"), monkeypatch, "status", "-v").err
 
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:

@@ -292,6 +292,15 @@ async def test_a_task_of_the_node_that_dies_takes_it_down_with_a_sentence(scene:
     assert node.calls == ["start", "stop"]
 
 
+async def test_a_bug_at_the_start_is_a_sentence_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start() -> None:
+        raise NameError("a name")
+
+    monkeypatch.setattr(scene.node, "start", start)
+    end = await scene.alone.serve(scene.path)
+    assert (end.code, "NameError" in (end.message or "")) == (1, True)
+
+
 async def test_a_task_that_fails_for_a_known_reason_keeps_its_code(scene: Scene) -> None:
     node = CrashingNode(error=DiskError("The disk is full."))
     scene.node.calls = node.calls
