@@ -205,8 +205,8 @@ class Node:
 class Network:
     """A network with a random name on loopback, without LAN discovery. Ends all its processes when it is left."""
 
-    def __init__(self, folder: Path) -> None:
-        self.name = f"test-{secrets.token_hex(6)}"
+    def __init__(self, folder: Path, name: str | None = None) -> None:
+        self.name = name or f"test-{secrets.token_hex(6)}"
         self.folder = folder
         self.running: list[Running] = []
         self.bootstrap: str | None = None

@@ -65,21 +65,16 @@ def test_ctrl_c_midway_leaves_nothing(home: Home, network: Network, place: Path,
     assert _nothing_is_left(network, place)
 
 
-def test_a_kept_network_can_be_talked_to(home: Home, network: Network, place: Path) -> None:
+def test_a_kept_network_can_be_talked_to(home: Home, network: Network, place: Path, tmp_path: Path) -> None:
     running = home.start("demo", *SMALL, "--keep")
     result = running.wait_for(lambda line: "ok" in line, timeout=120)
-    home.path, home.network = Path(result["kept"]["home"]), _named(network, result["network"])
-    assert home.run("search", "demo").result["results"]
+    (tmp_path / "another terminal").mkdir()
+    there = Network(tmp_path / "another terminal", result["network"]).home()
+    there.path = Path(result["kept"]["home"])
+    assert there.run("search", "demo").result["results"]
     running.signal(signal.SIGINT)
     assert running.finish().code == 0
     assert _nothing_is_left(network, place)
-
-
-def _named(network: Network, name: str) -> Network:
-    """The demo's network, for commands that are asked in it."""
-    demo = object.__new__(Network)
-    demo.__dict__ = network.__dict__ | {"name": name}
-    return demo
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "2"], ["--size", "0"], ["--size", "big"], ["nowhere.txt"]])
