@@ -40,8 +40,11 @@ class LanDiscovery:
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
 
-    async def start(self, addresses: list[str]) -> bool:
-        """Announce these literal addresses of ours. False where the machine allows no multicast."""
+    async def start(self, addresses: list[str], *, announce: bool = True) -> bool:
+        """Listen on these literal addresses of ours, and announce them. False where the machine allows no multicast.
+
+        A command that only passes by does not announce itself.
+        """
         from zeroconf import ServiceInfo
         from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
@@ -50,16 +53,17 @@ class LanDiscovery:
             return False
         try:
             self._zeroconf = AsyncZeroconf(interfaces=local)
-            info = ServiceInfo(
-                SERVICE,
-                self._name,
-                port=self._port,
-                parsed_addresses=local,
-                properties={_NETWORK: self._network.hex().encode()},
-                server=f"{self._name.partition('.')[0]}.local.",
-            )
-            await (await self._zeroconf.async_register_service(info, cooperating_responders=True))
             self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, [SERVICE], handlers=[self._changed])
+            if announce:
+                info = ServiceInfo(
+                    SERVICE,
+                    self._name,
+                    port=self._port,
+                    parsed_addresses=local,
+                    properties={_NETWORK: self._network.hex().encode()},
+                    server=f"{self._name.partition('.')[0]}.local.",
+                )
+                await (await self._zeroconf.async_register_service(info, cooperating_responders=True))
         except OSError as error:
             _log.info("no multicast DNS here: %s", error)
             await self.stop()

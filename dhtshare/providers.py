@@ -74,7 +74,7 @@ class ProviderFeed:
 
     async def _run(self) -> None:
         for hint in self._hints:
-            for address in await _resolve(hint):
+            for address in await hint_addresses(hint):
                 self._add(Lead(address, hint.peer_id, "hint"))
         pause = FIRST_PAUSE
         while True:
@@ -98,7 +98,8 @@ class ProviderFeed:
         self._news = asyncio.Event()
 
 
-async def _resolve(hint: PeerHint) -> list[Address]:
+async def hint_addresses(hint: PeerHint) -> list[Address]:
+    """The addresses of a hint: itself, or what its DNS name stands for; none for a name that nobody knows."""
     ip = parse_ip(hint.host)
     if ip is not None:
         return [make_address(hint.host, hint.port)]

@@ -66,6 +66,17 @@ class HitList:
         hit.names[name] += 1
         return hit if fresh else None
 
+    def withdraw(self, publisher: bytes, content_hash: bytes) -> None:
+        """A publisher took its entry back; a hit that nobody else publishes goes."""
+        if (publisher, content_hash) not in self._seen:
+            return
+        self._seen.discard((publisher, content_hash))
+        for key, hit in list(self._hits.items()):
+            if key[0] == content_hash and publisher in hit.publishers:
+                hit.publishers.discard(publisher)
+                if not hit.publishers:
+                    del self._hits[key]
+
     def hits(self) -> list[Hit]:
         """All hits in order of arrival."""
         return list(self._hits.values())

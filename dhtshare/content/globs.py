@@ -14,10 +14,13 @@ from collections.abc import Iterable
 from dhtshare.errors import UsageError
 
 _TOKEN = re.compile(
-    r"(?P<any_folders>(?<![^/])\*\*/)|(?P<anything>\*\*+)|(?P<star>\*)|(?P<one>\?)|(?P<set>\[!?\]?[^]/]*\])|.",
-    re.DOTALL,
+    r"""
+    (?P<any_folders>(?<![^/])\*\*/) | (?P<anything>\*\*+) | (?P<star>\*) | (?P<one>\?)
+    | (?P<set>\[ (?:!|(?!!)) (?:\][^]/]*|[^]/]+) \])  # never empty: a ']' that comes first is a member
+    | .
+    """,
+    re.DOTALL | re.VERBOSE,
 )
-_WILDCARD = re.compile(r"[*?]|\[.+\]", re.DOTALL)
 
 
 def compile_globs(globs: Iterable[str]) -> re.Pattern[str]:
@@ -37,8 +40,10 @@ def compile_globs(globs: Iterable[str]) -> re.Pattern[str]:
 def _translate(glob: str) -> str:
     glob = unicodedata.normalize("NFC", glob).removeprefix("./")
     named = glob.removesuffix("/")
-    takes_folder = named != glob or not _WILDCARD.search(named.rpartition("/")[2])
-    body = "".join(map(_expression, _TOKEN.finditer(named)))
+    tokens = list(_TOKEN.finditer(named))
+    last_part = named.rfind("/") + 1
+    takes_folder = named != glob or not any(token.lastgroup for token in tokens if token.start() >= last_part)
+    body = "".join(map(_expression, tokens))
     return f"(?:{body})(?:/.*)?" if takes_folder else f"(?:{body})"
 
 
@@ -55,7 +60,7 @@ def _expression(token: re.Match[str]) -> str:
             return "[^/]"
         case "set":
             negated = text.startswith("[!")
-            members = re.sub(r"([\\\[\]^&~|])", r"\\\1", text[2 if negated else 1 : -1])
+            members = re.sub(r"([\\\[\]^&~|])", r"\\\1", text[2 if negated else 1 : -1]).replace("--", r"-\-")
             return f"(?!/)[{'^' if negated else ''}{members}]"
         case _:
             return re.escape(text)

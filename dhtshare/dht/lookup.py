@@ -31,6 +31,7 @@ STALLED_AFTER = 3  # answers in a row without a closer contact
 MAX_REQUESTS_PER_PATH = 64
 MAX_CONTACTS_PER_ANSWER = 20
 MAX_UNCOUNTED = 8  # requests of a path to contacts that diversity keeps from counting
+EDGE = 4  # contacts asked for their own neighbours where some of the closest failed
 MAX_VIEW = 256  # contacts that a path remembers
 
 
@@ -132,6 +133,11 @@ class Lookup:
         """It did not answer, or not as itself."""
         self._leave(contact, State.FAILED)
 
+    def named(self, contact: Contact, contacts: Iterable[Contact]) -> None:
+        """A contact that answered before names these too."""
+        candidate = self._candidates[contact]
+        self._extend(self._paths[candidate.path], list(contacts)[:MAX_CONTACTS_PER_ANSWER], candidate.hops + 1)
+
     def widen(self, k: int) -> None:
         """Go on until the `k` closest have answered, more than before."""
         self.k = k
@@ -167,6 +173,19 @@ class Lookup:
                 if len(found) == (self.k if count is None else count):
                     break
         return found
+
+    def edge(self) -> list[Contact]:
+        """Whom to ask for their own neighbours once the lookup is done; nobody where nobody failed.
+
+        Answers name the 20 closest to the target, dead ones among them. Where some of these failed, those
+        that take their places lie behind, and are named by the farthest of the closest.
+        """
+        closest = self.closest()
+        if not closest:
+            return []
+        farthest = closest[-1].distance_to(self.target)
+        failed = sum(c.state is State.FAILED and c.distance < farthest for c in self._candidates.values())
+        return closest[-EDGE:] if failed else []
 
     def hops(self, contact: Contact) -> int:
         """How many answers led to the contact, itself included."""
@@ -212,9 +231,6 @@ class Lookup:
             path.done = False
             path.changed = True
         if len(path.view) > MAX_VIEW:
-            for dropped in path.view[MAX_VIEW:]:
-                if dropped.state is State.KNOWN:
-                    self._candidates.pop(dropped.contact, None)
             del path.view[MAX_VIEW:]
 
     def _choose(self, number: int, path: _Path) -> list[Contact]:

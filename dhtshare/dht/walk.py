@@ -100,10 +100,43 @@ class _Walk:
                 self._rpc.cancel(call)
             self._calls.clear()
 
+    async def look_behind(self) -> None:
+        """Where some of the closest are dead, find those who take their places."""
+        edge = self._lookup.edge()
+        if not edge:
+            return
+        awaited = set(edge)
+        over: asyncio.Future[None] = self._loop.create_future()
+        calls: list[Call | None] = []
+
+        def ended(contact: Contact) -> None:
+            awaited.discard(contact)
+            if not awaited and not over.done():
+                over.set_result(None)
+
+        def ask(contact: Contact) -> None:
+            def replied(reply: Reply) -> None:
+                self._lookup.named(contact, reply.contacts)
+                ended(contact)
+
+            listener = Listener(replied, lambda _error: ended(contact), lambda: ended(contact))
+            calls.append(self._rpc.start(contact, Method.FIND_NODE, {TARGET_KEY: contact.node_id}, listener))
+
+        for contact in edge:
+            ask(contact)
+        try:
+            await over
+        finally:
+            for call in calls:
+                if call is not None:
+                    self._rpc.cancel(call)
+        self.result.asked += len(edge)
+        await self.run()
+
     def finish(self) -> WalkResult:
         result = self.result
         result.closest = self._lookup.closest()
-        result.asked = self._lookup.requests
+        result.asked += self._lookup.requests
         result.complete = not self._lookup.truncated
         result.hops = self._lookup.hops(result.closest[0]) if result.closest else 0
         result.seconds = self._loop.time() - self._began
@@ -195,6 +228,7 @@ async def walk(
     lookup = Lookup(target, walker.node_id, [*known, *seeds], scope=walker.scope, k=k, paths=paths)
     driver = _Walk(walker, lookup, method, {**(body or {}), TARGET_KEY: target}, on_reply, trace)
     await driver.run()
+    await driver.look_behind()
     if found is not None and not found():
         more = walker.table.nearest(target, 4 * k)
         if lookup.add_paths(more, PATIENT_PATHS - paths):

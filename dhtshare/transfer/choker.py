@@ -60,6 +60,14 @@ class Choker(Generic[Key]):
         if peer == self._optimistic:
             self._optimistic = None
 
+    def next_waiting(self) -> Key | None:
+        """Who gets a slot that became free: the one who waited longest. None when none is free or wanted."""
+        if not self._waiting or len(self._unchoked) > self.slots:
+            return None
+        peer = min(self._waiting, key=self._waiting.__getitem__)
+        self.may_start(peer)
+        return peer
+
     def is_unchoked(self, peer: Key) -> bool:
         """Whether the peer holds a slot."""
         return peer in self._unchoked

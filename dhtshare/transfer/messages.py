@@ -65,6 +65,8 @@ MAX_DESCRIPTOR_BYTES = 16 << 20
 DESCRIPTOR_RANGE_BYTES = 64 << 10
 MAX_MEMBERS = 256
 MAX_RUNS = 128
+#: Chunks of one GET; bounds what answering it costs.
+MAX_RUN_CHUNKS = 512
 MAX_CHUNK_BYTES = 16 << 20
 #: What a bitfield of one HAS can tell of; chunks beyond are told by HAVE.
 MAX_BITFIELD_CHUNKS = MAX_PAYLOAD_BYTES * 8
@@ -234,7 +236,7 @@ class Get:
         _CONTENT,
         Field(8, "first", integer(MAX_CHUNKS)),
         Field(10, "length", integer(MAX_PAYLOAD_BYTES, least=1)),
-        Field(12, "count", integer(MAX_FILES, least=1), 1),
+        Field(12, "count", integer(MAX_RUN_CHUNKS, least=1), 1),
         Field(14, "offset", integer(MAX_CHUNK_BYTES), 0),
     )
 

@@ -93,7 +93,7 @@ class Workers:
             job, then = item
             try:
                 result, error = job(), None
-            except BaseException as problem:  # noqa: BLE001 - it is raised again where the result is used
+            except BaseException as problem:  # raised again where the result is used
                 result, error = None, problem
             first = not self._finished
             self._finished.append((then, result, error))

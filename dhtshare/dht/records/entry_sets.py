@@ -98,6 +98,19 @@ class EntrySets:
                 verdicts.append(Verdict.STORED)
         return verdicts
 
+    def adopt(self, withdrawal: Withdrawal, key: bytes, tag: bytes, deadline: float) -> Verdict:
+        """Keep a verified withdrawal that another holder has, though the entry never was here."""
+        verdict = self.withdraw(withdrawal, [key], deadline)[0]
+        if verdict is not Verdict.UNKNOWN:
+            return verdict
+        tombstone = HeldWithdrawal(withdrawal.raw, tag, deadline)
+        if not self._budget.make_room(1, len(withdrawal.raw) + ENTRY_OVERHEAD):
+            return Verdict.FULL
+        verdict = self._admit(key, tombstone)
+        if verdict is Verdict.STORED:
+            self._attach(key, tombstone)
+        return verdict
+
     def expire(self, now: float) -> int:
         """Let go what is past its deadline. The number of listings that went."""
         return self._remove_if(lambda held: held.deadline <= now)

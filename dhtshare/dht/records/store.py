@@ -57,6 +57,15 @@ class RecordStore:
             return [Verdict.EXPIRED] * len(keys)
         return self.entries.withdraw(withdrawal, keys, now + left)
 
+    def adopt(
+        self, record: Entry | Withdrawal, key: bytes, numbers: Sequence[int], tag: bytes, *, now: float, wall: float
+    ) -> Verdict:
+        """Keep a record that another holder of `key` has; an entry also under the words of `numbers`."""
+        if isinstance(record, Entry):
+            return min(self.put_entry(record, numbers, tag, now=now, wall=wall), default=Verdict.UNKNOWN)
+        left = _time_left(record, wall)
+        return Verdict.EXPIRED if left is None else self.entries.adopt(record, key, tag, now + left)
+
     def put_provider(self, key: bytes, sender: Address, claim: ProviderClaim, *, now: float) -> Verdict:
         """Write down the sender as a provider, for 3 hours."""
         return self.providers.put(key, sender, claim, now)

@@ -1,0 +1,145 @@
+"""What a node asks that has become one of the closest to some keys: what do you hold there, give me what I lack. Pure.
+
+SURVEY  asks    2 start of a region (20 bytes) · 4 how many bits of it count · 6 go on behind this key
+        answers 2 pairs of key (20) and start of the digest of its set (8), joined · 4 present where there is more;
+                further datagrams carry 2 alone
+PULL    asks    2 list of [key, behind this place, up to this place, marks of what the asker has there, joined]
+        answers 2 list of [number of the key in the request, record, network that stored it] ·
+                4 present where not everything fitted; further datagrams carry 2 alone
+
+A mark is the first 8 bytes of a record's signature. An empty place leaves that side of a set open; a set too
+large to name all marks of is pulled range by range. Provider records are not copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from dhtshare.content.keys import KEY_BYTES
+from dhtshare.dht.messages import Body
+from dhtshare.dht.records.fields import Fields, check_bytes, check_tuple
+from dhtshare.dht.records.signed import HEAD_BYTES, MAX_RECORD_BYTES, PLACE_BYTES
+from dhtshare.dht.wire import MAX_DATAGRAM_BYTES
+from dhtshare.errors import MalformedError
+
+START_BYTES = 8  # of a digest, and of a mark
+PAIR_BYTES = KEY_BYTES + START_BYTES
+MAX_PAIRS = 36  # in one datagram
+MAX_PULLED_KEYS = 32
+MAX_MARKS_BYTES = 800
+MAX_TAG_BYTES = 16
+
+_SURVEY = frozenset((2, 4, 6))
+_EVEN = frozenset((2, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Which keys of this region do you hold sets of, and which? `after` is empty for the first page."""
+
+    region: bytes
+    bits: int
+    after: bytes = b""
+
+    def body(self) -> Body:
+        body: Body = {2: self.region, 4: self.bits}
+        if self.after:
+            body[6] = self.after
+        return body
+
+    @classmethod
+    def read(cls, body: Body) -> Survey:
+        fields = Fields(body, _SURVEY)
+        return cls(
+            fields.raw(2, KEY_BYTES, KEY_BYTES),
+            fields.number(4, 0, 8 * KEY_BYTES),
+            fields.raw(6, KEY_BYTES, KEY_BYTES, b""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """Keys in order, each with the start of its set's digest. `more`: go on behind the last key."""
+
+    pairs: tuple[tuple[bytes, bytes], ...]
+    more: bool
+
+    def bodies(self) -> list[Body]:
+        chunks = [self.pairs[start : start + MAX_PAIRS] for start in range(0, len(self.pairs), MAX_PAIRS)]
+        bodies: list[Body] = [{2: b"".join(key + start for key, start in chunk)} for chunk in chunks] or [{}]
+        if self.more:
+            bodies[0][4] = 1
+        return bodies
+
+    @classmethod
+    def read(cls, parts: Sequence[Body]) -> Surveyed:
+        pairs = [pair for part in parts for pair in Fields(part, _EVEN).packed(2, PAIR_BYTES, MAX_PAIRS)]
+        found = tuple((pair[:KEY_BYTES], pair[KEY_BYTES:]) for pair in pairs)
+        if any(one[0] >= other[0] for one, other in pairwise(found)):
+            raise MalformedError("The keys of a survey are not in order.")
+        return cls(found, Fields(parts[0], _EVEN).has(4))
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A range of one set, places behind `after` up to and with `until`, and the marks of what is not wanted."""
+
+    key: bytes
+    marks: bytes = b""
+    after: bytes = b""
+    until: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Give me what you hold in these ranges, but the records whose marks I name."""
+
+    wants: tuple[Want, ...]
+
+    def body(self) -> Body:
+        return {2: [[want.key, want.after, want.until, want.marks] for want in self.wants]}
+
+    @classmethod
+    def read(cls, body: Body) -> Pull:
+        wants = []
+        for item in Fields(body, frozenset((2,))).items(2, MAX_PULLED_KEYS):
+            key, after, until, marks = check_tuple(item, 4)
+            want = Want(
+                check_bytes(key, KEY_BYTES, KEY_BYTES),
+                check_bytes(marks, 0, MAX_MARKS_BYTES),
+                check_bytes(after, 0, PLACE_BYTES),
+                check_bytes(until, 0, PLACE_BYTES),
+            )
+            wants.append(want)
+        return cls(tuple(wants))
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """Records, unchecked, each with the number of the key it was held under and the network that stored it."""
+
+    items: tuple[tuple[int, bytes, bytes], ...]
+    more: bool
+
+    @classmethod
+    def read(cls, parts: Sequence[Body]) -> Pulled:
+        items = []
+        for part in parts:
+            for item in Fields(part, _EVEN).items(2, MAX_DATAGRAM_BYTES // HEAD_BYTES):
+                number, raw, tag = check_tuple(item, 3)
+                if type(number) is not int or not 0 <= number < MAX_PULLED_KEYS:
+                    raise MalformedError("A pulled record belongs to no key.")
+                items.append(
+                    (number, check_bytes(raw, HEAD_BYTES, MAX_RECORD_BYTES), check_bytes(tag, 0, MAX_TAG_BYTES))
+                )
+        return cls(tuple(items), Fields(parts[0], _EVEN).has(4))
+
+
+def pulled_bodies(parts: Sequence[Iterable[tuple[int, bytes, bytes]]], more: bool) -> list[Body]:
+    """The datagrams of an answer to a pull."""
+    bodies: list[Body] = [{2: [list(item) for item in part]} for part in parts]
+    if more:
+        bodies[0][4] = 1
+    return bodies

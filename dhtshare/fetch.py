@@ -1,0 +1,183 @@
+"""The story of a fetch: hash or link → providers → descriptor → swarm → verified chunks → file → library.
+
+Readable top to bottom. What arrives is verified by the swarm, lies beside the target under a dot name until
+it is whole, and is announced from the start when this node stays a seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dhtshare.content.descriptor import CollectionDescriptor, Descriptor, decode
+from dhtshare.content.layout import Layout
+from dhtshare.content.paths import safe_name
+from dhtshare.errors import NotFoundError, UsageError
+from dhtshare.library.records import Kind
+from dhtshare.library.reuse import adopt_known, know_descriptors
+from dhtshare.library.unfinished import IfExists, Unfinished
+from dhtshare.several import Emit, one_by_one
+from dhtshare.targets import Target, parse_peer, resolve_target
+from dhtshare.transfer.swarm import Swarm, SwarmOptions, SwarmResult
+
+if TYPE_CHECKING:
+    from dhtshare.node import Node
+    from dhtshare.providers import ProviderFeed
+
+NAME_FROM_HASH_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """What `dhtshare fetch` was asked. `seed` None: stay a seed if this is a running node."""
+
+    targets: list[str]
+    output: str
+    only: list[str] = field(default_factory=list)
+    sequential: bool = False
+    peers: list[str] = field(default_factory=list)
+    overwrite: bool = False
+    rename: bool = False
+    seed: bool | None = None
+    timeout: float = 60.0
+
+
+async def fetch(node: Node, request: FetchRequest, emit: Emit) -> list[dict[str, Any]]:
+    """Fetch every target, one after another; one result object each, in order."""
+    if request.overwrite and request.rename:
+        raise UsageError("--overwrite and --rename exclude each other; choose one.")
+    if request.timeout <= 0:
+        raise UsageError("--timeout takes seconds above 0.")
+    hints = tuple(parse_peer(peer) for peer in request.peers)
+
+    async def fetch_target(text: str) -> dict[str, Any]:
+        target = resolve_target(text, node.catalogue, node.config.network)
+        target = Target(target.text, target.content_hash, target.name, target.size, hints + target.hints)
+        return await _Fetch(node, request, target, emit).run()
+
+    return await one_by_one(request.targets, fetch_target, emit)
+
+
+class _Fetch:
+    """One target on its way. Each step is a method, in the order in which they happen."""
+
+    def __init__(self, node: Node, request: FetchRequest, target: Target, emit: Emit) -> None:
+        self._node = node
+        self._request = request
+        self._target = target
+        self._emit = emit
+        self._hash = target.content_hash
+        self._seeds = request.seed if request.seed is not None else not node.config.client
+        self._started = asyncio.get_running_loop().time()
+
+    async def run(self) -> dict[str, Any]:
+        async with AsyncExitStack() as stack:
+            feed = await stack.enter_async_context(self._node.finder.feed(self._hash, self._target.hints))
+            raw, names = await self._descriptor(feed)
+            descriptor = decode(raw)
+            layout = Layout.of(descriptor)
+            await asyncio.to_thread(know_descriptors, layout, self._node.catalogue)
+            name = self._name(names)
+            unfinished = await self._open(descriptor, layout, name)
+            stack.callback(unfinished.close)
+            await asyncio.to_thread(adopt_known, unfinished, self._node.catalogue)
+            outcome = None
+            if not unfinished.complete:
+                if self._seeds:
+                    await stack.enter_async_context(self._node.seeding.partial(unfinished, raw, name))
+                outcome = await self._swarm(layout, unfinished, feed)
+            path = await asyncio.to_thread(unfinished.finish)
+            seconds = asyncio.get_running_loop().time() - self._started
+            if self._seeds:
+                await self._node.seeding.fetched(descriptor, layout, unfinished, path)
+        return self._result(path, layout, unfinished, outcome, seconds)
+
+    async def _descriptor(self, feed: ProviderFeed) -> tuple[bytes, Counter[str]]:
+        """The descriptor, from our own catalogue or the first peer that proves to have it; and its names."""
+        raw = self._node.catalogue.descriptor(self._hash)
+        if raw is not None:
+            item = self._node.catalogue.item(self._hash)
+            return raw, Counter([item.name]) if item is not None else Counter()
+        await self._node.require_contacts(has_hints=bool(self._target.hints))
+        self._emit({"event": "searching", "hash": self._hash.hex()})
+        peers = self._node.finder.peers(feed)
+        found = await self._node.exchange.fetch_descriptor(self._hash, peers, timeout=self._request.timeout)
+        return found.raw, found.names
+
+    def _name(self, names: Counter[str]) -> str:
+        """NAME of the link or row, else what most serving peers call it, else the start of the hash."""
+        if self._target.name:
+            return safe_name(self._target.name)
+        usual = min((name for name in names if name), key=lambda name: (-names[name], name), default="")
+        return safe_name(usual) if usual else self._hash.hex()[:NAME_FROM_HASH_DIGITS]
+
+    async def _open(self, descriptor: Descriptor, layout: Layout, name: str) -> Unfinished:
+        """The unfinished file or folder beside the target, with whatever an earlier run left in it."""
+        request = self._request
+        files: frozenset[int] | None = None
+        if request.only:
+            if not isinstance(descriptor, CollectionDescriptor):
+                raise UsageError("--only chooses files of a collection, and this is a single file.")
+            files = frozenset(layout.select(request.only))
+            if not files:
+                raise NotFoundError(f"Nothing in {name} matches {', '.join(request.only)}. See: dhtshare info.")
+        exists = IfExists.OVERWRITE if request.overwrite else IfExists.RENAME if request.rename else IfExists.REFUSE
+        return await asyncio.to_thread(
+            Unfinished.open,
+            Path(request.output),
+            name,
+            layout,
+            kind=Kind(descriptor.kind),
+            files=files,
+            exists=exists,
+        )
+
+    async def _swarm(self, layout: Layout, unfinished: Unfinished, feed: ProviderFeed) -> SwarmResult:
+        """Fetch what is missing from everybody who has it, while the feed keeps naming more."""
+        await self._node.require_contacts(has_hints=bool(self._target.hints))
+        swarm = Swarm(
+            self._node.exchange,
+            layout,
+            unfinished,
+            wanted=unfinished.wanted,
+            options=SwarmOptions(sequential=self._request.sequential, timeout=self._request.timeout),
+            on_event=lambda event: self._emit(dict(event)),
+        )
+
+        async def introduce() -> None:
+            async for lead in feed.stream():
+                swarm.add_peer(lead.address, peer_id=lead.peer_id, source=lead.origin)
+
+        introducing = asyncio.create_task(introduce(), name="introduce peers")
+        try:
+            return await swarm.run()
+        finally:
+            introducing.cancel()
+            await asyncio.gather(introducing, return_exceptions=True)
+
+    def _result(
+        self, path: Path, layout: Layout, unfinished: Unfinished, outcome: SwarmResult | None, seconds: float
+    ) -> dict[str, Any]:
+        sources = outcome.sources if outcome else ()
+        return {
+            "hash": self._hash.hex(),
+            "path": str(path),
+            "size": sum(layout.slot(index).length for index in unfinished.wanted),
+            "seconds": round(seconds, 6),
+            "downloaded": outcome.downloaded if outcome else 0,
+            "reused": unfinished.resumed + unfinished.reused,
+            "discarded": outcome.discarded if outcome else 0,
+            "sources": [
+                {
+                    "address": source.address,
+                    "chunks": source.chunks,
+                    "bytes": source.bytes,
+                    "bad_chunks": source.bad_chunks,
+                }
+                for source in sources
+            ],
+        }

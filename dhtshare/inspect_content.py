@@ -1,0 +1,128 @@
+"""What a content is, without fetching a chunk of it: its descriptor, its files, and who says to have what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dhtshare.content.descriptor import CollectionDescriptor, Descriptor, FileDescriptor, decode
+from dhtshare.content.layout import Layout
+from dhtshare.errors import UsageError
+from dhtshare.intake import Intake
+from dhtshare.pace import hashing_progress
+from dhtshare.several import Emit
+from dhtshare.targets import Target, resolve_target
+from dhtshare.transfer.asking import PeerHas
+
+if TYPE_CHECKING:
+    from dhtshare.node import Node
+
+DESCRIPTOR_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InfoRequest:
+    """What `dhtshare info` was asked: a hash, link or row, or the absolute path of a file or folder."""
+
+    target: str
+    timeout: float = 20.0
+
+
+async def info(node: Node, request: InfoRequest, emit: Emit) -> dict[str, Any]:
+    """The descriptor of a target and its availability; of a path what publishing it would make. Adds nothing."""
+    if request.target.startswith("/"):
+        return await _of_path(node, Path(request.target), emit)
+    target = resolve_target(request.target, node.catalogue, node.config.network)
+    raw, names, holders = await _find(node, target, request.timeout)
+    name = target.name or min(names, key=lambda name: (-names[name], name), default=None)
+    return {
+        **_described(decode(raw)),
+        "link": node.link(target.content_hash, name, Layout.of(decode(raw)).size, with_peer=False),
+        "name": name,
+        "providers": len(holders),
+        **_availability(holders),
+    }
+
+
+async def _of_path(node: Node, path: Path, emit: Emit) -> dict[str, Any]:
+    # A name, so that a home folder can be looked at; nothing leaves the machine here.
+    intake = Intake(
+        node.catalogue,
+        name=path.name or "root",
+        progress=hashing_progress(emit),
+    )
+    try:
+        prepared = await asyncio.to_thread(intake.path, path)
+    except asyncio.CancelledError:
+        intake.cancel()
+        raise
+    item = prepared.item
+    return {
+        **_described(decode(item.descriptor)),
+        "link": node.link(item.content_hash, item.name, item.size, with_peer=False),
+        "name": item.name,
+        "path": str(item.path),
+        "keywords": list(item.words),
+        "skipped": prepared.skipped,
+        "providers": None,
+    }
+
+
+async def _find(node: Node, target: Target, timeout: float) -> tuple[bytes, Counter[str], list[PeerHas]]:
+    """The descriptor, what it is called, and who answered to hold how much of it."""
+    if timeout <= 0:
+        raise UsageError("--timeout takes seconds above 0.")
+    own = node.catalogue.descriptor(target.content_hash)
+    item = node.catalogue.item(target.content_hash)
+    names: Counter[str] = Counter([item.name] if item is not None else [])
+    if own is not None:
+        holders = await node.finder.holders(target.content_hash, target.hints) if node.online else []
+        return own, names, holders
+    await node.require_contacts(has_hints=bool(target.hints))
+    async with node.finder.feed(target.content_hash, target.hints) as feed:
+        found = await node.exchange.fetch_descriptor(target.content_hash, node.finder.peers(feed), timeout=timeout)
+    holders = await node.finder.holders(target.content_hash, target.hints)
+    return found.raw, names + found.names, holders or list(found.holders)
+
+
+def _described(descriptor: Descriptor) -> dict[str, Any]:
+    layout = Layout.of(descriptor)
+    described: dict[str, Any] = {
+        "hash": descriptor.content_hash.hex(),
+        "kind": descriptor.kind.value,
+        "version": DESCRIPTOR_VERSION,
+        "size": layout.size,
+        "chunks": layout.chunk_count,
+        "descriptor_size": len(descriptor.encode()),
+    }
+    if isinstance(descriptor, FileDescriptor):
+        return described | {"files": 1}
+    return described | {
+        "files": sum(not file.is_folder for file in layout.files),
+        "entries": [_entry(descriptor, number) for number in range(len(descriptor.entries))],
+    }
+
+
+def _entry(descriptor: CollectionDescriptor, number: int) -> dict[str, Any]:
+    entry = descriptor.entries[number]
+    if entry.is_folder:
+        return {"path": entry.path}
+    return {
+        "path": entry.path,
+        "size": entry.size,
+        "hash": entry.content_hash.hex(),
+        "executable": entry.executable,
+    }
+
+
+def _availability(holders: list[PeerHas]) -> dict[str, Any]:
+    """Full copies among those who answered, and how often the rarest chunk exists; told, not believed."""
+    full = sum(holder.complete for holder in holders)
+    partial = [holder.have for holder in holders if not holder.complete and holder.have is not None]
+    chunks = max((holder.chunks for holder in holders), default=0)
+    counts = Counter(chunk for have in partial for chunk in have)
+    rarest = full + min((counts[chunk] for chunk in range(chunks)), default=0)
+    return {"full_copies": full, "rarest": rarest}

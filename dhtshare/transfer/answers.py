@@ -1,0 +1,157 @@
+"""Answers with a payload, on their way out: made only when their turn comes, so that a queue of them is small.
+
+All methods but `close` of a chunk answer block and run in worker threads. Nothing is sent before `prepare`
+returned, so whatever it raises can still be answered with a refusal; an error after that tears the frame and
+ends the connection.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from dhtshare.content.open_chunk import OpenChunk
+from dhtshare.errors import DiskError
+from dhtshare.transfer.codec import encode
+from dhtshare.transfer.messages import Data, Get, Message
+from dhtshare.transfer.ports import Offer
+from dhtshare.transfer.sendfile import send_file, send_head
+
+
+class Answer(Protocol):
+    """One frame with a payload."""
+
+    request: int
+    is_data: bool
+    """Whether choking concerns it."""
+
+    def prepare(self) -> None:
+        """Make header and payload ready. Raises OSError or DiskError while nothing is sent."""
+
+    def send_to(self, sock: socket.socket, most: int) -> int | None:
+        """Send some from a file, at most about `most` bytes; how many went. None: not from a file, use `read`."""
+
+    def read(self, most: int) -> bytes | bytearray | memoryview:
+        """The next bytes of the frame; empty at its end."""
+
+    @property
+    def left(self) -> int:
+        """Bytes of the frame that were not sent or read yet; valid after `prepare`."""
+
+    def close(self) -> None:
+        """Let go of files; whatever happened before, and once."""
+
+
+class MadeAnswer:
+    """A frame made in memory when its turn comes: HAS, DESCRIPTOR, MEMBERS."""
+
+    is_data = False
+
+    def __init__(self, request: int, make: Callable[[], tuple[Message, bytes]]) -> None:
+        self.request = request
+        self._make = make
+        self._frame = memoryview(b"")
+
+    def prepare(self) -> None:
+        message, payload = self._make()
+        self._frame = memoryview(encode(message, len(payload)) + payload)
+
+    def send_to(self, sock: socket.socket, most: int) -> int | None:
+        return None
+
+    def read(self, most: int) -> memoryview:
+        part, self._frame = self._frame[:most], self._frame[most:]
+        return part
+
+    @property
+    def left(self) -> int:
+        return len(self._frame)
+
+    def close(self) -> None:
+        self._frame = memoryview(b"")
+
+
+class ChunkAnswer:
+    """DATA of one chunk, or a range of it: straight from the file where the connection is plain."""
+
+    is_data = True
+
+    def __init__(self, get: Get, offer: Offer) -> None:
+        self.request = get.request
+        self._offer = offer
+        self._get = get
+        self._head = memoryview(encode(Data(get.request), get.length))
+        self._opened: OpenChunk | None = None
+        self._position = 0
+        self._left = get.length
+
+    def prepare(self) -> None:
+        opened = self._offer.open_chunk(self._get.first)
+        self._opened = opened
+        if self._get.offset + self._get.length > opened.length:
+            raise DiskError("A chunk on the disk is shorter than it was.")
+        self._position = opened.offset + self._get.offset
+
+    def send_to(self, sock: socket.socket, most: int) -> int | None:
+        if self._head:
+            before = len(self._head)
+            self._head = send_head(sock, self._head)
+            if self._head:
+                return before - len(self._head)
+        try:
+            sent = send_file(sock, self._fd, self._position, min(self._left, most))
+        except EOFError as error:
+            raise DiskError("A file became shorter while it was sent.") from error
+        self._position += sent
+        self._left -= sent
+        return sent
+
+    def read(self, most: int) -> bytes | memoryview:
+        if self._head:
+            head, self._head = self._head, memoryview(b"")
+            return head
+        part = os.pread(self._fd, min(self._left, most), self._position)
+        if self._left and not part:
+            raise DiskError("A file became shorter while it was sent.")
+        self._position += len(part)
+        self._left -= len(part)
+        return part
+
+    @property
+    def left(self) -> int:
+        return len(self._head) + self._left
+
+    @property
+    def _fd(self) -> int:
+        assert self._opened is not None
+        return self._opened.fd
+
+    def close(self) -> None:
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            self._offer.close_chunk(opened)
+
+
+class RunAnswer(MadeAnswer):
+    """DATA of many whole small chunks, read in one go. Memory: at most one payload, while it is being sent."""
+
+    is_data = True
+
+    def __init__(self, get: Get, offer: Offer) -> None:
+        super().__init__(get.request, lambda: (Data(get.request), _read_run(get, offer)))
+
+
+def _read_run(get: Get, offer: Offer) -> bytes:
+    parts = []
+    for index in range(get.first, get.first + get.count):
+        opened = offer.open_chunk(index)
+        try:
+            part = os.pread(opened.fd, opened.length, opened.offset)
+        finally:
+            offer.close_chunk(opened)
+        if len(part) != opened.length:
+            raise DiskError("A chunk on the disk is shorter than it was.")
+        parts.append(part)
+    return b"".join(parts)

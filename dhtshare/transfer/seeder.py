@@ -1,0 +1,198 @@
+"""Serves what is on the shelf: answers requests, gives slots, tells followers of new chunks.
+
+Never reads a file on the event loop: answers are queued and made in threads when their turn comes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from functools import partial
+
+from dhtshare.transfer.answers import ChunkAnswer, MadeAnswer, RunAnswer
+from dhtshare.transfer.choker import ROUND_SECONDS, Choker, Facts
+from dhtshare.transfer.connection import Connection
+from dhtshare.transfer.messages import (
+    DESCRIPTOR_RANGE_BYTES,
+    MAX_BITFIELD_CHUNKS,
+    MAX_NAME_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_RUNS,
+    Ask,
+    Choke,
+    Descriptor,
+    Get,
+    GetDescriptor,
+    GetMembers,
+    Has,
+    Have,
+    Members,
+    Message,
+    Reason,
+    Refused,
+    Request,
+    Unchoke,
+)
+from dhtshare.transfer.ports import Offer, Shelf
+
+HAVE_SECONDS = 0.1
+"""Chunks verified within this time are told of together."""
+
+
+class Seeder:
+    """The serving side of all connections of an exchange."""
+
+    def __init__(self, shelf: Shelf, rng: random.Random) -> None:
+        self._shelf = shelf
+        self._choker: Choker[Connection] = Choker(rng)
+        self._asked_data: dict[Connection, float] = {}
+        self._followers: dict[bytes, set[Connection]] = {}
+        self._news: dict[bytes, list[int]] = {}
+        self._next_round = 0.0
+
+    def requested(self, connection: Connection, request: Request, now: float) -> None:
+        """Answer, or queue the answer. Raises RemoteProtocolError when the peer asks for too much at once."""
+        offer = self._shelf.offer(request.content)
+        if offer is None:
+            connection.send(Refused(request.request, Reason.NOT_FOUND))
+            return
+        match request:
+            case Get():
+                self._get(connection, request, offer, now)
+            case Ask():
+                if request.follow:
+                    self._followers.setdefault(request.content, set()).add(connection)
+                connection.answer(MadeAnswer(request.request, partial(_has, request, offer)))
+            case GetDescriptor():
+                connection.answer(MadeAnswer(request.request, partial(_descriptor, request, offer)))
+            case GetMembers():
+                connection.answer(MadeAnswer(request.request, partial(_members, request, offer)))
+
+    def cancelled(self, connection: Connection, request: int) -> None:
+        """The peer withdraws a request; it is refused unless its answer is under way."""
+        connection.outbox.drop(lambda answer: answer.request == request, Reason.CANCELLED)
+
+    def gone(self, connection: Connection) -> None:
+        """The connection ended: its slot goes to who waits."""
+        self._asked_data.pop(connection, None)
+        for content, followers in list(self._followers.items()):
+            followers.discard(connection)
+            if not followers:
+                del self._followers[content]
+        self._choker.gone(connection)
+        waiting = self._choker.next_waiting()
+        if waiting is not None:
+            self._unchoke(waiting)
+
+    def verified(self, content: bytes, chunk: int) -> None:
+        """A chunk of a fetch of ours can be served now; followers hear of it within HAVE_SECONDS."""
+        if content in self._followers:
+            self._news.setdefault(content, []).append(chunk)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `tell` has something to tell."""
+        return bool(self._news)
+
+    def tell(self) -> None:
+        """Tell followers what is new."""
+        news, self._news = self._news, {}
+        for content, chunks in news.items():
+            for runs in _runs(chunks):
+                message = Have(content, runs)
+                for follower in self._followers.get(content, ()):
+                    follower.send(message)
+
+    def round(self, now: float) -> None:
+        """Called often; every ROUND_SECONDS the slots are given anew."""
+        if now < self._next_round:
+            return
+        self._next_round = now + ROUND_SECONDS
+        facts = [
+            Facts(
+                connection,
+                connection.choking or now - asked < ROUND_SECONDS or connection.outbox.queued_data > 0,
+                connection.received.rate(now),
+                connection.sent.rate(now),
+            )
+            for connection, asked in self._asked_data.items()
+            if connection.is_open
+        ]
+        unchoked = self._choker.decide(facts)
+        for connection in [facts.peer for facts in facts]:
+            if connection in unchoked:
+                self._unchoke(connection)
+            elif connection.choking or connection.outbox.queued_data:
+                self._choke(connection)
+
+    def _get(self, connection: Connection, get: Get, offer: Offer, now: float) -> None:
+        self._asked_data[connection] = now
+        if not self._choker.may_start(connection):
+            self._choke(connection)
+            connection.send(Refused(get.request, Reason.CHOKED))
+        elif not _is_there(get, offer):
+            connection.send(Refused(get.request, Reason.NOT_FOUND))
+        else:
+            connection.answer(RunAnswer(get, offer) if get.count > 1 else ChunkAnswer(get, offer))
+
+    def _choke(self, connection: Connection) -> None:
+        if not connection.choking:
+            connection.choking = True
+            connection.send(Choke())
+        connection.outbox.drop(lambda answer: answer.is_data, Reason.CHOKED)
+
+    def _unchoke(self, connection: Connection) -> None:
+        if connection.choking:
+            connection.choking = False
+            connection.send(Unchoke())
+
+
+def _is_there(get: Get, offer: Offer) -> bool:
+    layout, have = offer.layout, offer.have
+    last = get.first + get.count - 1
+    if last >= layout.chunk_count:
+        return False
+    if have is not None and any(index not in have for index in range(get.first, last + 1)):
+        return False
+    if get.count == 1:
+        return get.offset + get.length <= layout.slot(get.first).length
+    return get.offset == 0 and get.length == sum(layout.slot(index).length for index in range(get.first, last + 1))
+
+
+def _has(ask: Ask, offer: Offer) -> tuple[Message, bytes]:
+    chunks, have = offer.layout.chunk_count, offer.have
+    held = chunks if have is None else len(have)
+    payload = b"" if have is None or held == chunks else have.to_bytes()[: MAX_BITFIELD_CHUNKS // 8]
+    name = offer.name.encode(errors="replace")[:MAX_NAME_BYTES].decode(errors="ignore")
+    return Has(ask.request, chunks, held, name, len(offer.descriptor)), payload
+
+
+def _descriptor(get: GetDescriptor, offer: Offer) -> tuple[Message, bytes]:
+    raw = offer.member_descriptor(get.file - 1) if get.file else offer.descriptor
+    return Descriptor(get.request, len(raw)), raw[get.offset : get.offset + DESCRIPTOR_RANGE_BYTES]
+
+
+def _members(get: GetMembers, offer: Offer) -> tuple[Message, bytes]:
+    parts, room = [], MAX_PAYLOAD_BYTES
+    for number in get.files:
+        raw = offer.member_descriptor(number) if number < len(offer.layout.files) else b""
+        if len(raw) > min(room, DESCRIPTOR_RANGE_BYTES):
+            raw = b""
+        room -= len(raw)
+        parts.append(raw)
+    return Members(get.request, tuple(map(len, parts))), b"".join(parts)
+
+
+def _runs(chunks: Iterable[int]) -> Iterable[tuple[int, ...]]:
+    """The chunks as runs, MAX_RUNS at a time."""
+    runs: list[int] = []
+    for chunk in sorted(set(chunks)):
+        if runs and runs[-2] + runs[-1] == chunk:
+            runs[-1] += 1
+            continue
+        if len(runs) == 2 * MAX_RUNS:
+            yield tuple(runs)
+            runs = []
+        runs += [chunk, 1]
+    if runs:
+        yield tuple(runs)
