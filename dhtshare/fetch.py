@@ -62,6 +62,13 @@ async def fetch(node: Node, request: FetchRequest, emit: Emit) -> list[dict[str,
     return await one_by_one(request.targets, fetch_target, emit)
 
 
+def nobody_has(content_hash: bytes, timeout: float) -> NotFoundError:
+    """What is said when no provider was found in time."""
+    return NotFoundError(
+        f"Nobody who has {content_hash.hex()} was found within {timeout:g} s. Try again later, or name a --peer."
+    )
+
+
 class _Fetch:
     """One target on its way. Each step is a method, in the order in which they happen."""
 
@@ -93,7 +100,7 @@ class _Fetch:
             path = await asyncio.to_thread(unfinished.finish)
             seconds = asyncio.get_running_loop().time() - self._started
             if self._seeds:
-                await self._node.seeding.fetched(descriptor, layout, unfinished, path)
+                await self._node.seeding.fetched(descriptor, layout, unfinished, name, path)
         return self._result(path, layout, unfinished, outcome, seconds)
 
     async def _descriptor(self, feed: ProviderFeed) -> tuple[bytes, Counter[str]]:
@@ -105,7 +112,10 @@ class _Fetch:
         await self._node.require_contacts(has_hints=bool(self._target.hints))
         self._emit({"event": "searching", "hash": self._hash.hex()})
         peers = self._node.finder.peers(feed)
-        found = await self._node.exchange.fetch_descriptor(self._hash, peers, timeout=self._request.timeout)
+        try:
+            found = await self._node.exchange.fetch_descriptor(self._hash, peers, timeout=self._request.timeout)
+        except NotFoundError as error:
+            raise nobody_has(self._hash, self._request.timeout) from error
         return found.raw, found.names
 
     def _name(self, names: Counter[str]) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dhtshare.content.descriptor import CollectionDescriptor, Descriptor, FileDescriptor, decode
 from dhtshare.content.layout import Layout
-from dhtshare.errors import UsageError
+from dhtshare.errors import NotFoundError, UsageError
+from dhtshare.fetch import nobody_has
 from dhtshare.intake import Intake
 from dhtshare.pace import hashing_progress
 from dhtshare.several import Emit
@@ -83,7 +84,10 @@ async def _find(node: Node, target: Target, timeout: float) -> tuple[bytes, Coun
         return own, names, holders
     await node.require_contacts(has_hints=bool(target.hints))
     async with node.finder.feed(target.content_hash, target.hints) as feed:
-        found = await node.exchange.fetch_descriptor(target.content_hash, node.finder.peers(feed), timeout=timeout)
+        try:
+            found = await node.exchange.fetch_descriptor(target.content_hash, node.finder.peers(feed), timeout=timeout)
+        except NotFoundError as error:
+            raise nobody_has(target.content_hash, timeout) from error
     holders = await node.finder.holders(target.content_hash, target.hints)
     return found.raw, names + found.names, holders or list(found.holders)
 

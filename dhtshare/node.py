@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from dhtshare.config import NodeConfig
 from dhtshare.content.link import Link, PeerHint
 from dhtshare.dht.dht import Dht
 from dhtshare.dht.records.records import Records
-from dhtshare.errors import NetworkError
+from dhtshare.errors import NetworkError, UsageError
 from dhtshare.finding import Finder
 from dhtshare.identity import Identity
 from dhtshare.library.atomic import write_atomic
@@ -73,6 +73,9 @@ class Node:
         no error: the node goes on trying.
         """
         self.started_at = time.monotonic()
+        share = self.config.share
+        if share is not None and not await asyncio.to_thread(share.is_dir):
+            raise UsageError(f"There is no folder {share} to share. Check --share.")
         async with AsyncExitStack() as stack:
             self._open_library(stack)
             await self._go_online(stack)
@@ -263,6 +266,11 @@ class Node:
                     "No node answered. Name one with --bootstrap HOST:PORT, or start one here with: dhtshare node"
                 )
             await asyncio.sleep(CONTACT_CHECK_SECONDS)
+
+    async def library_changed(self, items: Iterable[Item]) -> None:
+        """Items were found changed, missing, or there again: while online their records follow."""
+        if self.online:
+            await self.seeding.refresh(items)
 
     def records_held(self) -> dict[str, int]:
         """Records held for others, by kind."""

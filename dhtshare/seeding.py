@@ -102,8 +102,6 @@ class Seeding:
 
     async def refresh(self, items: Iterable[Item]) -> None:
         """Follow items whose state changed: announce what is here again, take back what is not."""
-        if not self._node.online:
-            return
         changed = list(items)
         self._announce(item for item in changed if item.state in OFFERED)
         await self.withdraw([item for item in changed if item.state not in OFFERED])
@@ -191,9 +189,11 @@ class Seeding:
             if not self._node.shelf.offer(content_hash):
                 await self._take_back(content_hash)
 
-    async def fetched(self, descriptor: Descriptor, layout: Layout, unfinished: Unfinished, path: Path) -> None:
+    async def fetched(
+        self, descriptor: Descriptor, layout: Layout, unfinished: Unfinished, name: str, path: Path
+    ) -> None:
         """Who downloads becomes a seed: put a finished fetch into the library and announce it whole."""
-        item = await asyncio.to_thread(_fetched_item, descriptor, layout, unfinished, path)
+        item = await asyncio.to_thread(_fetched_item, descriptor, layout, unfinished, name, path)
         await self.share([item])
 
     # ---- watching -------------------------------------------------------------------------------
@@ -238,26 +238,26 @@ def _not_told(_count: int) -> None:
     """Nobody waits for this hashing."""
 
 
-def _fetched_item(descriptor: Descriptor, layout: Layout, unfinished: Unfinished, path: Path) -> NewItem:
+def _fetched_item(descriptor: Descriptor, layout: Layout, unfinished: Unfinished, name: str, path: Path) -> NewItem:
     """The library's view of a finished fetch. Blocking: small members are hashed once more."""
     places = list(unfinished.finished_places())
     whole = NewItem(
         content_hash=layout.content_hash,
         kind=Kind(descriptor.kind),
-        name=path.name,
+        name=name,
         path=path,
         size=layout.size,
         files=sum(not file.is_folder for file in layout.files),
         chunks=layout.chunk_count,
         descriptor=descriptor.encode(),
-        words=words_for((), path.name),
+        words=words_for((), name),
         place=places[0][1] if isinstance(descriptor, FileDescriptor) else None,
         added=time.time(),
     )
     if isinstance(descriptor, FileDescriptor):
         return whole
     members = [Member(number, place, _member_descriptor(layout, number, place)) for number, place in places]
-    words = collection_words((), path.name, (file.path for file in layout.files))
+    words = collection_words((), name, (file.path for file in layout.files))
     return dataclasses.replace(whole, words=words, members=members)
 
 

@@ -48,7 +48,7 @@ class LimitRequest:
 
 async def list_items(node: Node, request: ListRequest, emit: Emit) -> dict[str, Any]:
     """The library, looked at afresh: what changed or vanished since is said."""
-    await node.seeding.refresh(await asyncio.to_thread(recheck, node.catalogue))
+    await node.library_changed(await asyncio.to_thread(recheck, node.catalogue))
     items = [_item(item) for item in node.catalogue.items(members=request.members)]
     return {"items": items, "home": str(node.home.path)}
 
@@ -71,7 +71,7 @@ def _item(item: Item) -> dict[str, Any]:
 
 async def status(node: Node, request: StatusRequest, emit: Emit) -> dict[str, Any]:
     """The running node as it is now."""
-    await node.seeding.refresh(await asyncio.to_thread(recheck, node.catalogue))
+    await node.library_changed(await asyncio.to_thread(recheck, node.catalogue))
     counts = node.catalogue.count()
     transfers = node.exchange.stats()
     return {

@@ -48,9 +48,9 @@ async def verify(node: Node, request: VerifyRequest, emit: Emit) -> dict[str, An
         if isinstance(found, Place):
             if place.state is State.SHARED and found.mtime_ns == place.mtime_ns:
                 continue  # nothing to write: each write is made durable
-            await node.seeding.refresh(await catalogue.run(catalogue.confirm, found))
+            await node.library_changed(await catalogue.run(catalogue.confirm, found))
             continue
-        await node.seeding.refresh(await catalogue.run(catalogue.mark, place.path, found))
+        await node.library_changed(await catalogue.run(catalogue.mark, place.path, found))
         problems.append({"path": str(place.path), "hash": place.content_hash.hex(), "state": found.value})
     result = {"files": len(places), "bytes": total, "ok": len(places) - len(problems), "problems": problems}
     if problems:

@@ -107,12 +107,10 @@ def test_symbolic_links_and_pipes_are_skipped(nodes: list[Node], make_file: Make
     assert set(_tree(Path(fetched["path"]))) == {"real.txt"}
 
 
-def test_an_empty_folder_can_be_published(nodes: list[Node], tmp_path: Path) -> None:
+def test_an_empty_folder_is_said(nodes: list[Node], tmp_path: Path) -> None:
     (tmp_path / "void space").mkdir()
-    published = nodes[1].run("publish", tmp_path / "void space").result
-    assert (published["files"], published["size"]) == (0, 0)
-    fetched = nodes[2].run("fetch", published["hash"], "-o", "void").result
-    assert list(Path(fetched["path"]).iterdir()) == []
+    failed = nodes[1].run("publish", tmp_path / "void space", code=2)
+    assert "nothing to share" in failed.result["error"]["message"]
 
 
 def test_many_small_files_arrive(nodes: list[Node], make_file: MakeFile) -> None:

@@ -68,6 +68,7 @@ class EntrySets:
                 return [Verdict.STALE] * len(numbers)
         for key, old in before.items():
             self._swap(key, old, fresh)
+        for old in before.values():  # only now: one old record stands under several of these keys
             if old is not fresh and not isinstance(old, HeldWithdrawal):
                 self._drop_everywhere(old)  # words that the publisher has taken away
         verdicts = []
