@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.layout import Layout
@@ -25,12 +25,13 @@ class Ledger:
     Invariant: once `claims` is set, the bitmap says what `have` says.
     """
 
-    def __init__(self, layout: Layout, files: Iterable[int]) -> None:
+    def __init__(self, layout: Layout, files: Collection[int]) -> None:
         self.have = Bitfield(layout.chunk_count)
         self.wanted = Bitfield(layout.chunk_count, (c for file in files for c in layout.chunks_of_file(file)))
         self.synced: set[int] = set()
         self.claims: Claims | None = None
         self._layout = layout
+        self._wanted_bytes = sum(layout.files[file].size for file in files)
         self._lock = threading.Lock()
         self._remaining: dict[int, int] = {}  # file number -> chunks that it still lacks
         self._unsynced: set[int] = set()
@@ -47,7 +48,7 @@ class Ledger:
 
     def lacking(self) -> int:
         """How many bytes these are."""
-        return sum(self._layout.slot(chunk).length for chunk in self.missing())
+        return self._wanted_bytes - sum(self._layout.slot(chunk).length for chunk in self.have if chunk in self.wanted)
 
     def keep_claims(self, claims: Claims) -> None:
         """Writes all that is here into the bitmap, and every change from now on. Raises OSError."""

@@ -6,6 +6,7 @@ Never changes anything on the disk: it looks, compares by hash, and decides or r
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -20,6 +21,9 @@ from dhtshare.library.records import Kind
 from dhtshare.library.rehash import Reader
 
 _LAST_NUMBER = 999
+
+#: A link, a folder, a pipe or a socket has the name, or the name of a folder on the way.
+_SOMETHING_ELSE = (errno.ELOOP, errno.ENOTDIR, errno.EINVAL, errno.ENXIO)
 
 
 class IfExists(enum.StrEnum):
@@ -101,8 +105,10 @@ def _compare(root: int, path: str, layout: Layout, number: int, reader: Reader) 
         fd = open_beneath(root, path, os.O_RDONLY)
     except FileNotFoundError:
         return None
-    except OSError:
-        return False  # a link, a folder, a pipe, or unreadable: in any case not what is wanted
+    except OSError as error:
+        if error.errno in _SOMETHING_ELSE:
+            return False
+        raise
     try:
         return reader.holds(fd, layout, number)
     finally:
@@ -116,8 +122,10 @@ def _is_folder(root: int, path: str) -> bool | None:
             return True
     except FileNotFoundError:
         return None
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in _SOMETHING_ELSE:
+            return False
+        raise
 
 
 def _numbered(name: str, number: int, kind: Kind) -> str:
