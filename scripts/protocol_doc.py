@@ -67,6 +67,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9_]*")
+_COLUMNS = re.compile(r"\S {3,}\S|\n {3,}\S")
 _TRAILING = re.compile(r"#:?\s*(?:noqa\S*\s*)?(.*)")
 
 
@@ -96,7 +97,7 @@ class Chapter:
         place = self._path.relative_to(ROOT).as_posix()
         head, _, rest = (ast.get_docstring(self._tree) or "").partition("\n")
         yield f"### [`{place.removeprefix('dhtshare/')}`](../{place})\n"
-        yield f"{head}\n{rest}".rstrip() + "\n"
+        yield _laid_out(f"{head}\n{rest}".rstrip()) + "\n"
         for node in self._tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 kind = getattr(self._module, node.name)
@@ -151,6 +152,17 @@ class Chapter:
             if text.startswith("#") and (found := _TRAILING.match(text)):
                 return found[1]
         return ""
+
+
+def _laid_out(text: str) -> str:
+    """A docstring as Markdown: a paragraph that stands in columns keeps them, indented as code."""
+    paragraphs = [
+        paragraph
+        if paragraph.startswith("    ") or not _COLUMNS.search(paragraph)
+        else "\n".join(f"    {line}" for line in paragraph.splitlines())
+        for paragraph in text.split("\n\n")
+    ]
+    return "\n\n".join(paragraphs)
 
 
 def _first_line(node: ast.ClassDef) -> str:

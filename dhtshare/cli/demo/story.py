@@ -190,7 +190,7 @@ class Story:
         """Progress of a fetch goes on to the demo's own printer, under the file's name."""
 
         def pass_on(event: JsonObject) -> None:
-            if "done" in event and "size" in event:
+            if "done" in event and "total" in event:
                 self._emit({**event, "name": path.name})
 
         return pass_on

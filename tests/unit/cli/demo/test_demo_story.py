@@ -60,7 +60,7 @@ class FakeNetwork:
     def ask(self, node: FakeNode, *arguments: str, on_event: Callable[[JsonObject], None] | None = None) -> FakeAsked:
         self.asked.append((node.name, *arguments))
         if on_event is not None:
-            on_event({"event": "progress", "done": 1, "size": 2})
+            on_event({"event": "progress", "done": 1, "total": 2})
             on_event({"event": "peer", "address": "127.0.0.1:1001"})
         return FakeAsked(getattr(self, f"_{arguments[0]}")(*arguments[1:]))
 
