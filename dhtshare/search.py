@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dhtshare.content.keywords import tokenize
+from dhtshare.content.keywords import words_for
 from dhtshare.dht.records.query import Query
 from dhtshare.dht.records.search import Found
 from dhtshare.errors import NotFoundError, UsageError
@@ -81,7 +81,8 @@ async def search(node: Node, request: SearchRequest, emit: Emit) -> dict[str, An
 
 
 def _query(request: SearchRequest) -> Query:
-    words = tuple(tokenize(" ".join(request.words)))
+    # As names are taken apart: an extension is no word, so that a file is found by its whole name.
+    words = tuple(dict.fromkeys(word for text in request.words for word in words_for((), text)))
     if not words:
         raise UsageError("There is no word to search for: single letters and signs are not words.")
     if request.kind is not None and request.kind not in tuple(Kind):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+_STDERR = 2
+_SHOW_CURSOR = b"\x1b[?25h"
 
 
 @contextmanager
@@ -15,7 +19,11 @@ def first_signal_cancels(cancel: Callable[[], None], tidy: Callable[[], None]) -
     def on_signal(number: int, frame: object) -> None:
         nonlocal asked
         if asked:
-            tidy()
+            try:
+                tidy()
+            except RuntimeError:  # the signal came in the middle of a write, which cannot be entered again
+                if os.isatty(_STDERR):
+                    os.write(_STDERR, _SHOW_CURSOR)
             raise KeyboardInterrupt
         asked = True
         cancel()
