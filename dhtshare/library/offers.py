@@ -46,6 +46,7 @@ class SharedOffer:
         self._on_change = on_change
         self._looked_at = -1  # the catalogue's generation for which `_have` holds
         self._have: Bitfield | None = None
+        self._served_at = -1  # the generation in which it was last known to be shared
 
     @property
     def descriptor(self) -> bytes:
@@ -77,14 +78,20 @@ class SharedOffer:
     def open_chunk(self, index: int) -> OpenChunk:
         """Where chunk `index` can be read. Raises DiskError when no file holds it as it was published."""
         slot = self.layout.slot(index)
-        if not self._catalogue.is_served(self.content_hash):
-            raise DiskError(f"{self.name} is not shared any more.")
+        self._check_served()
         for place in self._catalogue.places(self.layout.files[slot.file].content_hash):
             if place.state is State.SHARED:
                 fd = self._open(place)
                 if fd is not None:
                     return OpenChunk(fd, slot.offset, slot.length)
         raise DiskError(f"A file of {self.name} was changed or removed after it was published. Publish it again.")
+
+    def _check_served(self) -> None:
+        generation = self._catalogue.generation
+        if generation != self._served_at:
+            if not self._catalogue.is_served(self.content_hash):
+                raise DiskError(f"{self.name} is not shared any more.")
+            self._served_at = generation
 
     def close_chunk(self, chunk: OpenChunk) -> None:
         """Gives back what `open_chunk` gave."""

@@ -82,16 +82,19 @@ class PartFiles:
         make_empty(self._root, self.part(file), self._mode(file))
 
     def sync(self, files: Iterable[int]) -> None:
-        """Puts the bytes of these parts on the disk. Raises the first OSError after all were tried."""
+        """Puts the bytes of these parts on the disk. Raises one of the OSErrors after all threads have ended."""
         numbers = list(files)
         if len(numbers) < _SYNC_THREADS:
-            for number in numbers:
-                sync_file(self._root, self.part(number))
+            self._sync_all(numbers)
             return
         with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="fsync") as pool:
-            pending = [pool.submit(sync_file, self._root, self.part(number)) for number in numbers]
+            pending = [pool.submit(self._sync_all, numbers[first::_SYNC_THREADS]) for first in range(_SYNC_THREADS)]
         for each in pending:
             each.result()
+
+    def _sync_all(self, files: Iterable[int]) -> None:
+        for file in files:
+            sync_file(self._root, self.part(file))
 
     def close(self) -> None:
         """Closes what is open."""

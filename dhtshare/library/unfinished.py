@@ -166,7 +166,8 @@ class Unfinished:
                 batch = self._ledger.chunk_written(index)
             except OSError as error:
                 raise disk_error("write", self.part, error) from error
-            self._sync(batch)
+            if batch:
+                self._sync(batch)
 
     def adopt(self, path: Path, file: int = 0) -> int:
         """Copies those wanted, missing chunks of file number `file` that `path` holds at the same offsets.

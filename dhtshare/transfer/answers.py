@@ -40,8 +40,12 @@ class Answer(Protocol):
     def left(self) -> int:
         """Bytes of the frame that were not sent or read yet; valid after `prepare`."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it holds no file."""
+
     def close(self) -> None:
-        """Let go of files; whatever happened before, and once."""
+        """Let go of files; whatever happened before, also twice."""
 
 
 class MadeAnswer:
@@ -68,6 +72,10 @@ class MadeAnswer:
     @property
     def left(self) -> int:
         return len(self._frame)
+
+    @property
+    def closed(self) -> bool:
+        return True
 
     def close(self) -> None:
         self._frame = memoryview(b"")
@@ -127,6 +135,10 @@ class ChunkAnswer:
     def _fd(self) -> int:
         assert self._opened is not None
         return self._opened.fd
+
+    @property
+    def closed(self) -> bool:
+        return self._opened is None
 
     def close(self) -> None:
         if self._opened is not None:

@@ -112,7 +112,8 @@ class Outbox:
                         await self._send(self._current)
                     finally:
                         done, self._current = self._current, None
-                        await self._workers.finish(done.close)
+                        if not done.closed:
+                            await self._workers.finish(done.close)
                 elif not self._small:
                     self._wake.clear()
                     await self._wake.wait()
@@ -146,7 +147,7 @@ class Outbox:
             if not self._cap.rate:
                 await _until_writable(self._loop, file_socket)
             most = await self._allowance()
-            more = await self._workers.finish(partial(answer.send_to, file_socket, most))
+            more = await self._workers.finish(partial(_send_to, answer, file_socket, most))
             assert more is not None
             self._account(more)
             if not more and self._cap.rate:
@@ -155,7 +156,7 @@ class Outbox:
     async def _send_read(self, answer: Answer) -> None:
         while answer.left:
             most = min(PIECE_BYTES, await self._allowance())
-            part = await self._workers.finish(partial(answer.read, most))
+            part = await self._workers.finish(partial(_read, answer, most))
             self._transport.write(part)
             self._account(len(part))
             await self._writable.wait()
@@ -179,7 +180,21 @@ def _begin(answer: Answer, file_socket: socket.socket | None, most: int) -> int 
         answer.prepare()
     except (OSError, DhtshareError) as error:
         raise _NotPreparedError from error
-    return None if file_socket is None else answer.send_to(file_socket, most)
+    return None if file_socket is None else _send_to(answer, file_socket, most)
+
+
+def _send_to(answer: Answer, file_socket: socket.socket, most: int) -> int | None:
+    sent = answer.send_to(file_socket, most)
+    if sent is not None and not answer.left:
+        answer.close()  # here, to save a trip
+    return sent
+
+
+def _read(answer: Answer, most: int) -> bytes | bytearray | memoryview:
+    part = answer.read(most)
+    if not answer.left:
+        answer.close()
+    return part
 
 
 async def _until_writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:

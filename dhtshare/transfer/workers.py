@@ -26,6 +26,7 @@ class Workers:
         self._count = count
         self._jobs: queue.SimpleQueue[tuple[Job, Then] | None] = queue.SimpleQueue()
         self._finished: deque[tuple[Then, object, BaseException | None]] = deque()
+        self._woken = False
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -95,13 +96,15 @@ class Workers:
                 result, error = job(), None
             except BaseException as problem:  # raised again where the result is used
                 result, error = None, problem
-            first = not self._finished
             self._finished.append((then, result, error))
+            # Appended first, looked at afterwards: `_deliver` does the reverse, so no result is left lying.
             loop = self._loop
-            if first and loop is not None and not loop.is_closed():
+            if not self._woken and loop is not None and not loop.is_closed():
+                self._woken = True
                 loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
+        self._woken = False
         while self._finished:
             then, result, error = self._finished.popleft()
             then(result, error)

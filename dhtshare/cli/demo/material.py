@@ -87,8 +87,9 @@ def regular_files(folder: Path) -> dict[str, Path]:
 
 
 def pattern_for(names: Iterable[str]) -> str:
-    """A glob that takes part of a folder: the suffix that most of its files have; else everything."""
-    suffixes = Counter(suffix for name in names if _PLAIN_SUFFIX.fullmatch(suffix := Path(name).suffix))
+    """A glob that takes part of a folder: the suffix that most of its files have, compiled Python aside; else all."""
+    suffixes = Counter(Path(name).suffix for name in names if not name.endswith(".pyc"))
+    suffixes = Counter({suffix: count for suffix, count in suffixes.items() if _PLAIN_SUFFIX.fullmatch(suffix)})
     most = suffixes.most_common(1)
     return f"**{most[0][0]}" if most else "**"
 

@@ -86,6 +86,7 @@ def test_files_of_a_folder_are_those_that_a_publish_takes(tmp_path: Path) -> Non
     ("names", "pattern"),
     [
         (["a.py", "b/c.py", "d.txt"], "**.py"),
+        (["a.py", "b.txt", "c.txt", *(f"__pycache__/{letter}.pyc" for letter in "abc")], "**.txt"),
         (["README", "Makefile"], "**"),
         ([], "**"),
         (["odd.[x", "odd.[y", "plain.c"], "**.c"),  # a suffix with a bracket would be a set

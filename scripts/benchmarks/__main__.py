@@ -1,0 +1,29 @@
+"""scripts/bench NAME: runs one benchmark of this folder and prints its JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from scripts.benchmarks import content, network
+
+BENCHMARKS = {
+    "hash": content.hashing,
+    "startup": network.startup,
+    "memory": network.memory,
+    "publish": network.publish,
+    "transfer": network.transfer,
+}
+
+
+def main() -> int:
+    """0, or 2 for a name that is none."""
+    if len(sys.argv) != 2 or sys.argv[1] not in BENCHMARKS:
+        print(f"usage: scripts/bench {' | '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    print(json.dumps({"benchmark": sys.argv[1], **BENCHMARKS[sys.argv[1]]()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
