@@ -191,7 +191,7 @@ class Story:
 
         def pass_on(event: JsonObject) -> None:
             if "done" in event and "total" in event:
-                self._emit({**event, "name": path.name})
+                self._emit({**event, "event": "progress", "name": path.name})  # the end of one bar, not another
 
         return pass_on
 
