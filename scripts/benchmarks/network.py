@@ -37,7 +37,7 @@ def _files(folder: Path, count: int) -> Path:
 
 
 def startup() -> dict[str, Any]:
-    """`--version` beside bare Python with typer; search and fetch of 1 KiB through a running node beside `--version`."""
+    """`--version` beside bare Python with typer; search and fetch of 1 KiB by a running node beside `--version`."""
     with tempfile.TemporaryDirectory() as folder, Network(Path(folder)) as network:
         seed, node = network.nodes(2)
         path = Path(folder) / "tiny walrus.bin"

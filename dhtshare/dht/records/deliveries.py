@@ -115,7 +115,11 @@ async def _read_back(
             if held and contact in tallies[placed].acked:
                 tallies[placed].verified.add(contact)
 
-    items = list(deliveries.entries.values())
+    items: list[tuple[Entry, list[int]]] = []
+    for entry, numbers in deliveries.entries.values():
+        acked = [number for number in numbers if contact in tallies[_placed([(entry, [number])], network)[0]].acked]
+        if acked:  # a word whose set was full there proves nothing about the others
+            items.append((entry, acked))
     publisher = items[0][0].publisher if items else bytes(32)
     per_datagram = min(MAX_ITEMS, BODY_BYTES // (CHECK_ITEM_BYTES + 32))
     await _all(
