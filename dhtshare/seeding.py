@@ -96,9 +96,10 @@ class Seeding:
     async def share(self, items: Sequence[NewItem]) -> None:
         """Put items into the library, durably, and see to their records."""
         catalogue = self._node.catalogue
-        await catalogue.run(catalogue.add, items)
+        changed = await catalogue.run(catalogue.add, items)
         hashes = dict.fromkeys(item.content_hash for item in items)
         self._announce(item for content_hash in hashes if (item := catalogue.item(content_hash)) is not None)
+        await self.refresh(changed)
 
     async def refresh(self, items: Iterable[Item]) -> None:
         """Follow items whose state changed: announce what is here again, take back what is not."""

@@ -75,13 +75,14 @@ class Catalogue(Notes):
     def add(self, items: Iterable[NewItem]) -> list[Item]:
         """Shares items, or renews them, in one durable transaction.
 
-        Returns other items that are CHANGED by it: their path holds these bytes now.
+        Returns other items that stand differently by it: CHANGED, where their path holds these bytes now, or
+        SHARED again, where a file that they lacked has come back.
         """
         items = list(items)
         self._journal.shared(items)
         with self._database.write() as tx:
-            lost_a_place = item_rows.put(tx, items)
-            changed = item_rows.settle(tx, item_rows.touched_by(tx, lost_a_place))
+            touched = item_rows.put(tx, items)
+            changed = item_rows.settle(tx, item_rows.touched_by(tx, touched))
         self.generation += 1
         return changed
 

@@ -36,12 +36,12 @@ WHERE member.collection = ? AND (place.state <> 'shared' OR place.content <> mem
 
 
 def put(tx: Connection, items: Iterable[NewItem]) -> set[int]:
-    """Adds or renews items. The row ids of other contents that lost a place by it."""
-    superseded: set[int] = set()
+    """Adds or renews items. The row ids of contents known before that gained or lost a place by it."""
+    touched: set[int] = set()
     for item in items:
-        content = put_content(tx, item.descriptor, item.content_hash)
+        content, known = put_content(tx, item.descriptor, item.content_hash)
         if item.place is not None:
-            superseded.add(put_place(tx, item.place, content)[1] or 0)
+            touched.update(put_place(tx, item.place, content, known)[1])
         if item.part_of is not None and _is_shared_for_itself(tx, content):
             continue  # published for itself before: it keeps its own name and words
         parent = None if item.part_of is None else _content_id(tx, item.part_of)
@@ -49,20 +49,20 @@ def put(tx: Connection, items: Iterable[NewItem]) -> set[int]:
         lists = (json.dumps(item.keywords), json.dumps(item.words))
         tx.execute(_UPSERT, (*values, *lists, State.SHARED, parent, item.added))
         if item.kind is Kind.COLLECTION:
-            superseded |= _put_members(tx, content, item)
+            touched |= _put_members(tx, content, item)
         settle(tx, [content])
-    return superseded - {0}
+    return touched
 
 
 def _put_members(tx: Connection, collection: int, item: NewItem) -> set[int]:
-    superseded: set[int] = set()
+    touched: set[int] = set()
     tx.execute("DELETE FROM member WHERE collection = ?", (collection,))
     for member in item.members:
-        content = put_content(tx, member.descriptor)
-        place, before = put_place(tx, member.place, content)
-        superseded.add(before or 0)
+        content, known = put_content(tx, member.descriptor)
+        place, news = put_place(tx, member.place, content, known)
+        touched.update(news)
         tx.execute("INSERT INTO member VALUES (?, ?, ?, ?)", (collection, member.number, content, place))
-    return superseded
+    return touched
 
 
 def settle(tx: Connection, contents: Iterable[int]) -> list[Item]:

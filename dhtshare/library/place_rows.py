@@ -17,30 +17,30 @@ _COLUMNS = "place.id, place.path, place.size, place.mtime_ns, content.hash, plac
 _FROM = "FROM place JOIN content ON content.id = place.content"
 
 
-def put_content(tx: Connection, descriptor: bytes, claimed: bytes | None = None) -> int:
-    """The row id of the content of this descriptor, added where it is new. `claimed` saves hashing it again."""
+def put_content(tx: Connection, descriptor: bytes, claimed: bytes | None = None) -> tuple[int, bool]:
+    """The row id of the content of this descriptor, and whether it was known. `claimed` saves hashing it again."""
     key = content_hash(descriptor) if claimed is None else claimed
     row = tx.execute("SELECT id FROM content WHERE hash = ?", (key,)).fetchone()
-    if row is None:
-        row = tx.execute(
-            "INSERT INTO content (hash, descriptor) VALUES (?, ?) RETURNING id", (key, descriptor)
-        ).fetchone()
-    return int(row[0])
+    if row is not None:
+        return int(row[0]), True
+    row = tx.execute("INSERT INTO content (hash, descriptor) VALUES (?, ?) RETURNING id", (key, descriptor)).fetchone()
+    return int(row[0]), False
 
 
-def put_place(tx: Connection, place: Place, content: int) -> tuple[int, int | None]:
-    """Notes that this content lies there now. Its row id, and the other content that lay there before, if any."""
+def put_place(tx: Connection, place: Place, content: int, known: bool) -> tuple[int, list[int]]:
+    """Notes that this content lies there now. Its row id, and the `known` contents for which that may be news."""
     path = os.fsencode(place.path)
+    news = [content] if known else []
     row = tx.execute("SELECT id, content FROM place WHERE path = ?", (path,)).fetchone()
     if row is None:
         statement = "INSERT INTO place (content, path, size, mtime_ns, state) VALUES (?, ?, ?, ?, ?) RETURNING id"
         values = (content, path, place.size, place.mtime_ns, State.SHARED)
-        return int(tx.execute(statement, values).fetchone()[0]), None
+        return int(tx.execute(statement, values).fetchone()[0]), news
     tx.execute(
         "UPDATE place SET content = ?, size = ?, mtime_ns = ?, state = ? WHERE id = ?",
         (content, place.size, place.mtime_ns, State.SHARED, row[0]),
     )
-    return int(row[0]), None if row[1] == content else int(row[1])
+    return int(row[0]), [*news, int(row[1])]
 
 
 def known(tx: Connection, place: Place) -> bytes | None:
