@@ -78,4 +78,6 @@ class JsonPrinter:
         pass
 
     def _print(self, fields: dict[str, Any]) -> None:
-        print(json.dumps(fields), flush=True)  # noqa: T201
+        # One write: `print` makes two, and a Ctrl-C between them would join this line and the next.
+        sys.stdout.write(json.dumps(fields) + "\n")
+        sys.stdout.flush()
