@@ -1,12 +1,16 @@
 """When which record is due: first at once, then with jitter long before it expires. Pure.
 
 Provider records live 3 h and are renewed hourly, entries live 24 h and are renewed at 11 h (design.md,
-section 5). Due times of entries survive a restart, so that restarting makes no storm; provider records do
-not, for a clean shutdown takes them back.
+section 5). What is due soon anyway goes out together with what is due now, so that a library that was
+published together is renewed together, by regions, and not key by key. Due times of entries survive a
+restart, so that restarting makes no storm; provider records do not, for a clean shutdown takes them back.
+
+Times are monotonic seconds: a clock that is set makes nothing due.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,13 +18,16 @@ from dataclasses import dataclass
 from dhtshare.dht.records.limits import ENTRY_PERIOD, PROVIDER_PERIOD
 
 JITTER = 0.1  # of a period, earlier
+TOGETHER = 0.1  # of a period: what is due within this goes out with what is due now
 RETRY_SECONDS = 60.0  # after an announcement below quorum …
 MAX_RETRY_SECONDS = 1800.0  # … and twice as long each time
 
+UNDER_WAY = math.inf
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Shared:
-    """One content that is to be found. Times in Unix seconds; `entry_at` None: it has no words."""
+    """One content that is to be found. `entry_at` None: it has no words. UNDER_WAY: going out right now."""
 
     content_hash: bytes
     words: tuple[str, ...]
@@ -28,6 +35,18 @@ class Shared:
     provider_at: float
     entry_at: float | None
     retry: float = RETRY_SECONDS
+    read_back: bool = False  # whether its records were once found again
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What goes out now: contents whose provider record is due, and those whose entry is."""
+
+    providers: tuple[Shared, ...]
+    entries: tuple[Shared, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.providers or self.entries)
 
 
 class Agenda:
@@ -39,6 +58,9 @@ class Agenda:
 
     def __len__(self) -> int:
         return len(self._shared)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __contains__(self, content_hash: object) -> bool:
         return content_hash in self._shared
@@ -62,27 +84,38 @@ class Agenda:
             if entries and shared.entry_at is not None:
                 shared.entry_at = now
 
-    def due(self, now: float) -> tuple[list[Shared], list[Shared]]:
-        """Those whose provider record is due, and those whose entry is."""
+    def take_due(self, now: float) -> Due:
+        """What is due, and with it what will be soon; under way from now on, until `announced`."""
         items = self._shared.values()
-        return (
-            [shared for shared in items if shared.provider_at <= now],
-            [shared for shared in items if shared.entry_at is not None and shared.entry_at <= now],
-        )
+        next_due = self.next_due()
+        if next_due is None or next_due > now:
+            return Due((), ())
+        soon, later = now + TOGETHER * PROVIDER_PERIOD, now + TOGETHER * ENTRY_PERIOD
+        providers = tuple(shared for shared in items if shared.provider_at <= soon)
+        entries = tuple(shared for shared in items if shared.entry_at is not None and shared.entry_at <= later)
+        for shared in providers:
+            shared.provider_at = UNDER_WAY
+        for shared in entries:
+            shared.entry_at = UNDER_WAY
+        return Due(providers, entries)
 
     def next_due(self) -> float | None:
         """When something is due; None when nothing is shared."""
-        times = [shared.provider_at for shared in self._shared.values()]
-        times += [shared.entry_at for shared in self._shared.values() if shared.entry_at is not None]
+        times = (
+            at for shared in self._shared.values() for at in (shared.provider_at, shared.entry_at) if at is not None
+        )
         return min(times, default=None)
 
     def announced(self, shared: Shared, now: float, *, provider: bool, entry: bool, quorum: bool) -> None:
-        """Records of this content went out; below quorum they go out again soon."""
-        shared.retry = RETRY_SECONDS if quorum else min(2 * shared.retry, MAX_RETRY_SECONDS)
-        if provider:
+        """Records of this content went out; below quorum they go out again soon.
+
+        What became due while they were under way stays due.
+        """
+        if provider and shared.provider_at == UNDER_WAY:
             shared.provider_at = now + (self._jittered(PROVIDER_PERIOD) if quorum else shared.retry)
-        if entry and shared.entry_at is not None:
+        if entry and shared.entry_at == UNDER_WAY:
             shared.entry_at = now + (self._jittered(ENTRY_PERIOD) if quorum else shared.retry)
+        shared.retry = RETRY_SECONDS if quorum else min(2 * shared.retry, MAX_RETRY_SECONDS)
 
     def _jittered(self, period: float) -> float:
         return period * (1 - JITTER * self._rng.random())

@@ -1,53 +1,45 @@
-"""What is shared → records kept alive in every scope: lookups by region, batched stores, receipts, renewal.
+"""What is shared → records kept alive in every scope: announced, renewed, and taken back. Driver.
 
-Driver: the agenda decides when, the sweep whom, the tally what it came to. Owns no task; `run` is the work
-of a node's life.
+The agenda decides when, a round does it, the tally says what it came to. `run` is the work of a node's
+life and owns every task of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
-from dhtshare.content.keys import content_key, keyword_key
+from dhtshare.content.keys import content_key
 from dhtshare.dht.contact import Contact
-from dhtshare.dht.messages import Body, Reply
-from dhtshare.dht.records.agenda import Agenda, Shared
-from dhtshare.dht.records.deliveries import Deliveries, ask, deliver
-from dhtshare.dht.records.entry import Entry, Withdrawal, decode_record
+from dhtshare.dht.records.agenda import UNDER_WAY, Agenda, Due, Shared
+from dhtshare.dht.records.deliveries import ask
+from dhtshare.dht.records.entry import Entry, decode_record
 from dhtshare.dht.records.holding import Holding
-from dhtshare.dht.records.limits import ENTRY_TARGET, PROVIDER_TARGET, Verdict
+from dhtshare.dht.records.limits import ENTRY_TARGET, PROVIDER_TARGET
 from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.provider import ProviderClaim
-from dhtshare.dht.records.receipts import KeyTally, Receipt, ReceiptTally
-from dhtshare.dht.records.stores import Gone, Withdraw
-from dhtshare.dht.records.sweep import Sweep
-
-log = logging.getLogger(__name__)
+from dhtshare.dht.records.receipts import Receipt, ReceiptTally
+from dhtshare.dht.records.round import Round
+from dhtshare.dht.records.stores import Gone
+from dhtshare.dht.records.taking_back import take_back
 
 GATHER_SECONDS = 0.02  # shares that come close together go out together
+COMPANY_SECONDS = 1.0  # while nobody else is there we look so often whether somebody came
+ROUNDS_AT_ONCE = 4  # a new publish does not wait for the renewal of a library
+TAKEN_BACK_AT_ONCE = 8
 GONE_SECONDS = 2.0
-GONE_AT_ONCE = 32
+GONE_AT_ONCE = 64
+_BREATH = 50  # entries signed before other work gets its turn; one takes about 0.1 ms
 OWN_TAG = b""
 
 MakeEntry = Callable[[bytes], bytes | None]
 """Content hash → a freshly signed entry; None where the library no longer has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What goes out in one round."""
-
-    providers: Sequence[Shared]
-    entries: Sequence[tuple[Shared, Entry]]
-
-
 class Announcer:
-    """Keeps the records of what is shared alive. `keep_due` persists when entries are due again."""
+    """Keeps the records of what is shared alive. `keep_due` persists when entries are due again, Unix seconds."""
 
     def __init__(
         self,
@@ -60,6 +52,7 @@ class Announcer:
         wall: Callable[[], float],
         keep_due: Callable[[dict[bytes, float]], Awaitable[None]],
     ) -> None:
+        """`claim` says what a provider record tells of us, partial or whole. To be made on the running loop."""
         self._holdings = holdings
         self._network = network
         self._agenda = agenda
@@ -67,11 +60,14 @@ class Announcer:
         self._claim = claim
         self._wall = wall
         self._keep_due = keep_due
+        self._now = asyncio.get_running_loop().time
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, list[asyncio.Future[Receipt]]] = defaultdict(list)
         self._receipts: dict[bytes, Receipt] = {}
-        self._holders: dict[Holding, set[Contact]] = {holding: set() for holding in holdings}
-        self._few: dict[Holding, int] = dict.fromkeys(holdings, 0)
+        self._provider_holders: dict[Holding, set[Contact]] = {holding: set() for holding in holdings}
+        self._company: dict[Holding, int] = dict.fromkeys(holdings, 0)  # contacts known at the last round
+        self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)
+        self._taking_back = asyncio.Semaphore(TAKEN_BACK_AT_ONCE)
         for holding in holdings:
             holding.dht.on_joined.append(self._others_came)
             holding.dht.on_refresh.append(self._others_came)
@@ -82,9 +78,14 @@ class Announcer:
     def share(
         self, content_hash: bytes, words: Iterable[str] = (), *, partial: bool = False, entry_at: float | None = None
     ) -> None:
-        """Announce this content now and for as long as it is shared."""
+        """Announce this content now and for as long as it is shared.
+
+        `entry_at`, Unix seconds: its entry is out there and not due before then, as `keep_due` was told.
+        """
+        now = self._now()
+        due = None if entry_at is None else now + max(0.0, entry_at - self._wall())
         self._receipts.pop(content_hash, None)
-        self._agenda.share(content_hash, words, partial=partial, now=self._wall(), entry_at=entry_at)
+        self._agenda.share(content_hash, words, partial=partial, now=now, entry_at=due)
         self._wake.set()
 
     def __len__(self) -> int:
@@ -113,174 +114,149 @@ class Announcer:
 
     async def run(self) -> None:
         """Announce what is due, for ever."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._rounds.acquire()
+                due = await self._next()
+                group.create_task(self._announce(due))
+
+    async def _next(self) -> Due:
         while True:
             self._wake.clear()
-            providers, entries = self._agenda.due(self._wall())
-            if providers or entries:
-                await self._announce(providers, entries)
-                continue
-            due = self._agenda.next_due()
-            try:
-                async with asyncio.timeout(None if due is None else max(0.0, due - self._wall())):
+            self._meet()
+            due = self._agenda.take_due(self._now())
+            if due:
+                return due
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
                     await asyncio.sleep(GATHER_SECONDS)
-            except TimeoutError:
-                continue
 
-    async def _announce(self, providers: Sequence[Shared], entries: Sequence[Shared]) -> None:
+    def _pause(self) -> float | None:
+        at = self._agenda.next_due()
+        if at is None:
+            return None
+        pause = max(0.0, at - self._now())
+        if not all(self._company.values()):
+            pause = min(pause, COMPANY_SECONDS)
+        return pause if pause < UNDER_WAY else None
+
+    async def _announce(self, due: Due) -> None:
+        try:
+            tallies = {shared: ReceiptTally() for shared in (*due.providers, *due.entries)}
+            entries = await self._made(due.entries)
+            async with asyncio.TaskGroup() as group:
+                for holding in self._holdings:
+                    group.create_task(self._announce_in(holding, due.providers, entries, tallies))
+            await self._settle(due, tallies)
+        finally:
+            self._rounds.release()
+            self._wake.set()  # what went out has new due times
+
+    async def _made(self, due: Sequence[Shared]) -> list[tuple[Shared, Entry]]:
         made: list[tuple[Shared, Entry]] = []
-        for shared in entries:
+        for number, shared in enumerate(due):
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)
             raw = self._make_entry(shared.content_hash)
             record = decode_record(raw) if raw is not None else None
             if isinstance(record, Entry):
                 made.append((shared, record))
-        batch = Batch(providers, made)
-        tallies = {shared.content_hash: ReceiptTally() for shared in (*providers, *entries)}
-        async with asyncio.TaskGroup() as group:
-            for holding in self._holdings:
-                group.create_task(self._announce_in(holding, batch, tallies))
-        await self._settle(batch, entries, tallies)
+        return made
 
-    async def _settle(self, batch: Batch, entries: Sequence[Shared], tallies: dict[bytes, ReceiptTally]) -> None:
-        """Receipts, next due times, and whoever waits."""
-        now = self._wall()
-        provided = {shared.content_hash: shared for shared in batch.providers}
-        entered = {shared.content_hash: shared for shared in entries}
-        due: dict[bytes, float] = {}
-        for content_hash, tally in tallies.items():
-            shared = entered.get(content_hash) or provided[content_hash]
-            receipt = tally.receipt(0.0)
-            self._agenda.announced(
-                shared, now, provider=content_hash in provided, entry=content_hash in entered, quorum=receipt.quorum
-            )
-            receipt = tally.receipt(min(shared.provider_at, shared.entry_at or shared.provider_at))
-            if content_hash in self._agenda:
-                self._receipts[content_hash] = receipt
-            if shared.entry_at is not None and content_hash in entered:
-                due[content_hash] = shared.entry_at
-            for future in self._waiting.pop(content_hash, ()):
-                if not future.done():
-                    future.set_result(receipt)
-        if due:
-            await self._keep_due(due)
-
-    # ---- one scope ------------------------------------------------------------------------------
-
-    async def _announce_in(self, holding: Holding, batch: Batch, tallies: dict[bytes, ReceiptTally]) -> None:
-        scope = holding.dht.scope.value
-        targets: dict[bytes, int] = {}
-        wants: dict[bytes, list[tuple[Shared, Entry | None, int]]] = defaultdict(list)
-        for shared in batch.providers:
-            key = content_key(self._network, shared.content_hash)
-            targets[key] = PROVIDER_TARGET
-            wants[key].append((shared, None, 0))
-            holding.own[key] = self._claim(shared.partial)
-        for shared, made in batch.entries:
-            for number, word in enumerate(made.words):
-                key = keyword_key(self._network, word)
-                targets.setdefault(key, ENTRY_TARGET)
-                wants[key].append((shared, made, number))
-                tallies[shared.content_hash].words[key] = word
+    async def _announce_in(
+        self,
+        holding: Holding,
+        providers: Sequence[Shared],
+        entries: Sequence[tuple[Shared, Entry]],
+        tallies: dict[Shared, ReceiptTally],
+    ) -> None:
+        self._company[holding] = holding.dht.contacts
+        work = Round(holding, self._network)
+        for shared in providers:
+            claim = self._claim(shared.partial)
+            work.provide(shared.content_hash, claim, tallies[shared])
+            if shared.content_hash in self._agenda:
+                holding.own[content_key(self._network, shared.content_hash)] = claim
+        for shared, entry in entries:
+            work.enter(entry, tallies[shared])
             if holding.dht.contacts < ENTRY_TARGET:
-                self._hold(holding, made)
-        self._few[holding] = holding.dht.contacts
-        holders = await self._holders_of(holding, targets)
-        plans: dict[Contact, Deliveries] = defaultdict(Deliveries)
-        noted: dict[tuple[bytes, bytes], KeyTally] = {}
-        for key, items in wants.items():
-            for shared, entry, number in items:
-                tally = tallies[shared.content_hash].of(scope, key, targets[key])
-                tally.servers = len(holders[key])
-                noted[shared.content_hash, key] = tally
-                for contact in holders[key]:
-                    if entry is None:
-                        plans[contact].add_provider(shared.content_hash, key, self._claim(shared.partial))
-                    else:
-                        plans[contact].add_entry(entry, number)
-        self._holders[holding].update(plans)
-        async with asyncio.TaskGroup() as group:
-            for contact, plan in plans.items():
-                group.create_task(deliver(holding, contact, plan, noted, self._network))
-
-    async def _holders_of(self, holding: Holding, targets: dict[bytes, int]) -> dict[bytes, list[Contact]]:
-        """The holders of every key, by as few lookups as the regions need."""
-        if not holding.dht.contacts:
-            return {key: [] for key in targets}
-        sweep = Sweep(targets, PROVIDER_TARGET)
-        holders: dict[bytes, list[Contact]] = {}
-        while (target := sweep.next_target()) is not None:
-            result = await holding.dht.walk(target, k=PROVIDER_TARGET)
-            holders |= sweep.covered(target, result.closest, targets)
-        return holders
+                self._hold(holding, entry)
+        await work.announce()
+        self._provider_holders[holding] |= work.provider_holders
+        await work.read_back(tally for shared, tally in tallies.items() if not shared.read_back)
 
     def _hold(self, holding: Holding, entry: Entry) -> None:
         """Be a holder of our own entry while too few others are known."""
-        now = holding.dht.rpc.now()
-        holding.store.put_entry(entry, range(len(entry.words)), OWN_TAG, now=now, wall=holding.record_wall())
+        now, wall = holding.dht.rpc.now(), holding.record_wall()
+        holding.store.put_entry(entry, range(len(entry.words)), OWN_TAG, now=now, wall=wall)
+
+    async def _settle(self, due: Due, tallies: dict[Shared, ReceiptTally]) -> None:
+        """Receipts, next due times, and whoever waits."""
+        provided, entered = set(due.providers), set(due.entries)
+        now, wall = self._now(), self._wall()
+        kept: dict[bytes, float] = {}
+        for shared, tally in tallies.items():
+            outcome = tally.receipt(0.0)
+            self._agenda.announced(
+                shared, now, provider=shared in provided, entry=shared in entered, quorum=outcome.quorum
+            )
+            shared.read_back |= outcome.verified == outcome.keys
+            times = [at for at in (shared.provider_at, shared.entry_at) if at is not None]
+            receipt = tally.receipt(wall + min(times) - now)
+            self._keep(shared, receipt, whole=shared in provided and (shared.entry_at is None or shared in entered))
+            if shared in entered and shared.entry_at is not None:
+                kept[shared.content_hash] = wall + shared.entry_at - now
+        if kept:
+            await self._keep_due(kept)
+
+    def _keep(self, shared: Shared, receipt: Receipt, *, whole: bool) -> None:
+        """A renewal of part of a content's records does not stand for all of them."""
+        content_hash = shared.content_hash
+        if content_hash in self._agenda and (whole or content_hash not in self._receipts):
+            self._receipts[content_hash] = receipt
+        for future in self._waiting.pop(content_hash, ()):
+            if not future.done():
+                future.set_result(receipt)
 
     # ---- when others come -----------------------------------------------------------------------
 
+    def _meet(self) -> None:
+        """Where we were alone, everything goes out as soon as somebody is there."""
+        met = [holding for holding, known in self._company.items() if not known and holding.dht.contacts]
+        for holding in met:
+            self._company[holding] = holding.dht.contacts
+        if met:
+            self._agenda.all_due(self._now())
+
     def _others_came(self) -> None:
-        """Where we were among few, those who came since should hold our records, too."""
-        grown = [
-            holding for holding, known in self._few.items() if known < PROVIDER_TARGET and holding.dht.contacts > known
-        ]
-        if grown and len(self._agenda):
-            for holding in grown:
-                self._few[holding] = holding.dht.contacts
-            self._agenda.all_due(self._wall())
-            self._wake.set()
+        """Where we were among few, those who came since should name us as a provider; entries they pull."""
+        for holding, known in self._company.items():
+            if 0 < known < PROVIDER_TARGET and holding.dht.contacts > known:
+                self._company[holding] = holding.dht.contacts
+                self._agenda.all_due(self._now(), entries=False)
+        self._wake.set()
 
     def _moved(self) -> None:
         """Our address changed: provider records name the old one."""
-        self._agenda.all_due(self._wall(), entries=False)
+        self._agenda.all_due(self._now(), entries=False)
         self._wake.set()
 
     # ---- taking back ----------------------------------------------------------------------------
 
     async def unshare(self, content_hash: bytes, withdrawal: bytes | None) -> int:
-        """Take a content's records back; how many holders acknowledged the withdrawal of a word."""
+        """Take a content's records back; how many copies of its entry holders withdrew."""
         shared = self._agenda.unshare(content_hash)
         self._receipts.pop(content_hash, None)
         for future in self._waiting.pop(content_hash, ()):
-            future.cancel()
+            if not future.done():
+                future.set_result(ReceiptTally().receipt(0.0))
         words = shared.words if shared is not None else ()
-        acks = await asyncio.gather(
-            *(self._take_back(holding, content_hash, withdrawal, words) for holding in self._holdings)
-        )
+        async with self._taking_back:
+            acks = await asyncio.gather(
+                *(take_back(holding, self._network, content_hash, withdrawal, words) for holding in self._holdings)
+            )
         return sum(acks)
-
-    async def _take_back(
-        self, holding: Holding, content_hash: bytes, withdrawal: bytes | None, words: Sequence[str]
-    ) -> int:
-        content = content_key(self._network, content_hash)
-        holding.own.pop(content, None)
-        keys = [keyword_key(self._network, word) for word in words] if withdrawal is not None else []
-        holders = await self._holders_of(holding, dict.fromkeys(keys, ENTRY_TARGET) | {content: PROVIDER_TARGET})
-        bodies: list[tuple[Contact, RecordMethod, Body]] = [
-            (contact, RecordMethod.GONE, Gone((content,)).body()) for contact in holders[content]
-        ]
-        if withdrawal is not None:
-            self._withdraw_here(holding, withdrawal, keys)
-            by_holder: dict[Contact, list[bytes]] = defaultdict(list)
-            for key in keys:
-                for contact in holders[key]:
-                    by_holder[contact].append(key)
-            bodies += [
-                (contact, RecordMethod.WITHDRAW, Withdraw(((withdrawal, tuple(some)),)).body())
-                for contact, some in by_holder.items()
-            ]
-        replies = await asyncio.gather(*(ask(holding, *body) for body in bodies))
-        return sum(
-            _withdrawn(reply)
-            for (_, method, _), reply in zip(bodies, replies, strict=True)
-            if method is RecordMethod.WITHDRAW and reply is not None
-        )
-
-    def _withdraw_here(self, holding: Holding, withdrawal: bytes, keys: Sequence[bytes]) -> None:
-        record = holding.verifier.check(withdrawal)
-        if isinstance(record, Withdrawal):
-            holding.store.withdraw(record, keys, now=holding.dht.rpc.now(), wall=holding.record_wall())
 
     async def leave(self) -> None:
         """A clean shutdown: one `gone` to each known holder, best effort within GONE_SECONDS (design.md, section 5)."""
@@ -293,10 +269,5 @@ class Announcer:
         with suppress(TimeoutError):
             async with asyncio.timeout(GONE_SECONDS):
                 await asyncio.gather(
-                    *(say(holding, contact) for holding, known in self._holders.items() for contact in known)
+                    *(say(holding, contact) for holding, known in self._provider_holders.items() for contact in known)
                 )
-
-
-def _withdrawn(reply: Reply) -> int:
-    raw = reply.body.get(2)
-    return raw.count(Verdict.STORED) if isinstance(raw, bytes) else 0

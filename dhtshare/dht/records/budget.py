@@ -53,12 +53,16 @@ class Budget:
         self.records += records
         self.bytes += cost
 
+    def has_room(self, records: int, cost: int) -> bool:
+        """Whether so much more fits as things are."""
+        return self.records + records <= self.limits.records and self.bytes + cost <= self.limits.bytes
+
     def make_room(self, records: int, cost: int) -> bool:
         """Let others go until so much more fits. False if it never can."""
         limits = self.limits
         if records > limits.records or cost > limits.bytes:
             return False
-        if self.records + records > limits.records or self.bytes + cost > limits.bytes:
+        if not self.has_room(records, cost):
             self._evict(
                 max(self.records + records - limits.records, limits.records // _SHARE_FREED),
                 max(self.bytes + cost - limits.bytes, limits.bytes // _SHARE_FREED),

@@ -1,4 +1,4 @@
-"""What one holder is to keep: packed into as few datagrams as fit, sent, and read back. Driver of one holder.
+"""What one holder is to keep or to show: packed into as few datagrams as fit, sent, and noted. Driver of one holder.
 
 A holder that is busy says for how long; it is asked again then, a few times. What it refuses is counted,
 never resent at once.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from dhtshare.content.keys import keyword_key
+from dhtshare.content.format import HASH_BYTES
+from dhtshare.content.keys import KEY_BYTES
 from dhtshare.dht.contact import Contact
-from dhtshare.dht.messages import Body, Code, Refused, Reply
+from dhtshare.dht.messages import Body, Code, NoAnswer, Refused, Reply
 from dhtshare.dht.records.entry import Entry
 from dhtshare.dht.records.holding import Holding
 from dhtshare.dht.records.limits import Verdict
 from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.provider import ProviderClaim
-from dhtshare.dht.records.receipts import KeyTally
+from dhtshare.dht.records.receipts import KeyTally, ReceiptTally
 from dhtshare.dht.records.stores import (
     BODY_BYTES,
     MAX_ITEMS,
@@ -30,164 +32,181 @@ from dhtshare.dht.records.stores import (
     read_check,
     read_verdicts,
 )
-from dhtshare.errors import MalformedError, NetworkError
+from dhtshare.errors import MalformedError
 
 ITEM_OVERHEAD = 10  # MessagePack headers of a record with its numbers
-CHECK_ITEM_BYTES = 20 + 32 + 12
-AT_ONCE = 8  # datagrams under way to one holder
-BUSY_RETRIES = 3
+AT_ONCE = 4  # datagrams under way to one holder; more would only wait in its socket
+TRIES = 3  # each with one retransmission: at 15 % loss one datagram in two thousand fails
 LONGEST_BUSY_WAIT = 70.0
+_CHECK_OVERHEAD = 8  # MessagePack headers of one entry that is asked about
+_CHECK_HEAD = 48  # the publisher's key and the keys of the fields
 
-Placed = tuple[bytes, bytes]
-"""A content hash and one of the keys under which that content's records lie."""
+T = TypeVar("T")
 
-Tallies = dict[Placed, KeyTally]
-Ask = Callable[[RecordMethod, Body], Awaitable[Reply | None]]
-Items = Sequence[tuple[Entry, list[int]]]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Promise:
+    """One key of one content that a holder is asked for, and where what it says is noted."""
+
+    content: ReceiptTally
+    key: KeyTally
+
+
+@dataclass(slots=True)
+class EntryDelivery:
+    """One entry for one holder: the numbers of its words, and their keys, that belong there."""
+
+    entry: Entry
+    numbers: bytearray = field(default_factory=bytearray)
+    promises: list[Promise] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Deliveries:
-    """Everything for one holder: provider keys by claim, and entries with the numbers of their words."""
+    """Everything for one holder: provider keys by claim, and entries each once with the numbers of their words."""
 
-    providers: dict[ProviderClaim, list[Placed]] = field(default_factory=dict)
-    entries: dict[bytes, tuple[Entry, list[int]]] = field(default_factory=dict)
+    providers: dict[ProviderClaim, list[Promise]] = field(default_factory=dict)
+    entries: dict[bytes, EntryDelivery] = field(default_factory=dict)
 
-    def add_provider(self, content_hash: bytes, key: bytes, claim: ProviderClaim) -> None:
-        """A provider record for this content, whose key it is."""
-        self.providers.setdefault(claim, []).append((content_hash, key))
+    def add_provider(self, claim: ProviderClaim, promise: Promise) -> None:
+        """A provider record under the promise's key."""
+        self.providers.setdefault(claim, []).append(promise)
 
-    def add_entry(self, entry: Entry, number: int) -> None:
+    def add_entry(self, entry: Entry, number: int, promise: Promise) -> None:
         """An entry under its word of this number."""
-        self.entries.setdefault(entry.raw, (entry, []))[1].append(number)
+        delivery = self.entries.get(entry.raw)
+        if delivery is None:
+            delivery = self.entries[entry.raw] = EntryDelivery(entry)
+        delivery.numbers.append(number)
+        delivery.promises.append(promise)
 
 
-async def deliver(holding: Holding, contact: Contact, deliveries: Deliveries, tallies: Tallies, network: bytes) -> None:
-    """Store everything at one holder, read it back, and note both in the tallies by key."""
-    slots = asyncio.Semaphore(AT_ONCE)
+class _Line:
+    """Asks one holder many things, and nothing more once it is dead."""
 
-    async def say(method: RecordMethod, body: Body) -> Reply | None:
-        async with slots:
-            return await ask(holding, contact, method, body)
+    def __init__(self, holding: Holding, contact: Contact) -> None:
+        self._holding = holding
+        self._contact = contact
+        self._dead = False
 
-    async def store_providers(claim: ProviderClaim, placed: Sequence[Placed]) -> None:
-        keys = tuple(key for _, key in placed)
-        reply = await say(RecordMethod.STORE_PROVIDERS, StoreProviders(keys, claim).body())
-        _note(reply, placed, contact, tallies)
-
-    async def store_entries(items: Items) -> None:
-        request = StoreEntries(tuple((entry.raw, bytes(numbers)) for entry, numbers in items))
-        reply = await say(RecordMethod.STORE_ENTRIES, request.body())
-        _note(reply, _placed(items, network), contact, tallies)
-
-    await _all(
-        [
-            *(
-                store_providers(claim, some)
-                for claim, placed in deliveries.providers.items()
-                for some in _slices(placed)
-            ),
-            *(store_entries(items) for items in _fitting(deliveries.entries.values())),
-        ]
-    )
-    await _read_back(say, contact, deliveries, tallies, network)
+    async def ask(self, method: RecordMethod, body: Body) -> Reply | None:
+        reply = None if self._dead else await ask(self._holding, self._contact, method, body)
+        self._dead = reply is None
+        return reply
 
 
-async def _read_back(
-    ask: Ask,
-    contact: Contact,
-    deliveries: Deliveries,
-    tallies: Tallies,
-    network: bytes,
-) -> None:
-    async def check(publisher: bytes, items: Items, providers: Sequence[Placed]) -> None:
-        entries = tuple(
-            CheckedEntry(keyword_key(network, entry.words[numbers[0]]), entry.content_hash, bytes(numbers))
-            for entry, numbers in items
-        )
-        reply = await ask(RecordMethod.CHECK, Check(publisher, entries, tuple(key for _, key in providers)).body())
-        checked = [*_placed(items, network), *providers]
+async def deliver(holding: Holding, contact: Contact, deliveries: Deliveries) -> bool:
+    """Store everything at one holder and note what it says. True if it took a provider record."""
+
+    line = _Line(holding, contact)
+
+    async def store(method: RecordMethod, body: Body, promises: Sequence[Promise]) -> None:
+        reply = await line.ask(method, body)
         try:
-            flags = read_check(reply.body, len(checked)) if reply is not None else []
+            verdicts = read_verdicts(reply.body, len(promises)) if reply is not None else []
         except MalformedError:
             return
-        for placed, held in zip(checked, flags, strict=False):
-            if held and contact in tallies[placed].acked:
-                tallies[placed].verified.add(contact)
+        for promise, verdict in zip(promises, verdicts, strict=False):
+            if verdict is Verdict.STORED:
+                promise.key.acks += 1
+                promise.content.holders.add(contact.address)
+            elif verdict is Verdict.FULL:
+                promise.key.full += 1
 
-    items: list[tuple[Entry, list[int]]] = []
-    for entry, numbers in deliveries.entries.values():
-        acked = [number for number in numbers if contact in tallies[_placed([(entry, [number])], network)[0]].acked]
-        if acked:  # a word whose set was full there proves nothing about the others
-            items.append((entry, acked))
-    publisher = items[0][0].publisher if items else bytes(32)
-    per_datagram = min(MAX_ITEMS, BODY_BYTES // (CHECK_ITEM_BYTES + 32))
-    await _all(
-        [
-            *(check(publisher, items[at : at + per_datagram], ()) for at in range(0, len(items), per_datagram)),
-            *(check(publisher, (), some) for placed in deliveries.providers.values() for some in _slices(placed)),
-        ]
-    )
+    def works() -> Iterator[Coroutine[Any, Any, None]]:
+        for claim, promises in deliveries.providers.items():
+            for some in _slices(promises):
+                keys = tuple(promise.key.key for promise in some)
+                yield store(RecordMethod.STORE_PROVIDERS, StoreProviders(keys, claim).body(), some)
+        for group in _fitting(deliveries.entries.values(), _stored_bytes, BODY_BYTES):
+            items = tuple((one.entry.raw, bytes(one.numbers)) for one in group)
+            yield store(RecordMethod.STORE_ENTRIES, StoreEntries(items).body(), _promises(group))
+
+    await _few_at_once(works())
+    return bool(deliveries.providers)
+
+
+async def read_back(holding: Holding, contact: Contact, deliveries: Deliveries) -> None:
+    """Ask one holder which of these it has, and note what it shows."""
+
+    line = _Line(holding, contact)
+
+    async def check(request: Check, promises: Sequence[Promise]) -> None:
+        reply = await line.ask(RecordMethod.CHECK, request.body())
+        try:
+            held = read_check(reply.body, len(promises)) if reply is not None else []
+        except MalformedError:
+            return
+        for promise, shown in zip(promises, held, strict=False):
+            promise.key.verified |= shown
+
+    def works() -> Iterator[Coroutine[Any, Any, None]]:
+        for promises in deliveries.providers.values():
+            for some in _slices(promises):
+                yield check(Check(bytes(32), (), tuple(promise.key.key for promise in some)), some)
+        for group in _fitting(deliveries.entries.values(), _checked_bytes, BODY_BYTES - _CHECK_HEAD):
+            entries = tuple(
+                CheckedEntry(one.promises[0].key.key, one.entry.content_hash, bytes(one.numbers)) for one in group
+            )
+            yield check(Check(group[0].entry.publisher, entries), _promises(group))
+
+    await _few_at_once(works())
 
 
 async def ask(holding: Holding, contact: Contact, method: RecordMethod, body: Body) -> Reply | None:
-    """The answer, or None; a busy holder is waited for."""
-    for _ in range(BUSY_RETRIES):
+    """The answer, or None. A busy holder is waited for; one that does not answer, but did just now, is asked again."""
+    for _ in range(TRIES):
         try:
             reply = await holding.dht.rpc.call(contact, method, body, prove=True)
+        except NoAnswer:
+            continue
         except Refused as refusal:
             if refusal.code != Code.BUSY:
                 return None
             await asyncio.sleep(min(refusal.retry_after, LONGEST_BUSY_WAIT))
-        except NetworkError:
-            return None
         else:
             holding.heard(contact, reply.wall)
             return reply
     return None
 
 
-def _note(reply: Reply | None, placed: Sequence[Placed], contact: Contact, tallies: Tallies) -> None:
-    try:
-        verdicts = read_verdicts(reply.body, len(placed)) if reply is not None else []
-    except MalformedError:
-        return
-    for where, verdict in zip(placed, verdicts, strict=False):
-        if verdict is Verdict.STORED:
-            tallies[where].acked.add(contact)
-        elif verdict is Verdict.FULL:
-            tallies[where].full += 1
+def _promises(group: Iterable[EntryDelivery]) -> list[Promise]:
+    return [promise for one in group for promise in one.promises]
 
 
-def _placed(items: Items, network: bytes) -> list[Placed]:
-    """Where the words of these numbers put each entry, in order."""
-    return [
-        (entry.content_hash, keyword_key(network, entry.words[number]))
-        for entry, numbers in items
-        for number in numbers
-    ]
+def _stored_bytes(one: EntryDelivery) -> int:
+    return len(one.entry.raw) + len(one.numbers) + ITEM_OVERHEAD
 
 
-def _fitting(items: Iterable[tuple[Entry, list[int]]]) -> Iterator[list[tuple[Entry, list[int]]]]:
+def _checked_bytes(one: EntryDelivery) -> int:
+    return KEY_BYTES + HASH_BYTES + len(one.numbers) + _CHECK_OVERHEAD
+
+
+def _fitting(
+    items: Iterable[EntryDelivery], cost: Callable[[EntryDelivery], int], room: int
+) -> Iterator[list[EntryDelivery]]:
     """Items in groups that fit into one datagram each."""
-    group: list[tuple[Entry, list[int]]] = []
-    left = BODY_BYTES
-    for entry, numbers in items:
-        cost = len(entry.raw) + len(numbers) + ITEM_OVERHEAD
-        if group and (cost > left or len(group) >= MAX_ITEMS):
+    group: list[EntryDelivery] = []
+    left = room
+    for item in items:
+        if group and (cost(item) > left or len(group) >= MAX_ITEMS):
             yield group
-            group, left = [], BODY_BYTES
-        group.append((entry, numbers))
-        left -= cost
+            group, left = [], room
+        group.append(item)
+        left -= cost(item)
     if group:
         yield group
 
 
-def _slices(placed: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
-    return (placed[at : at + MAX_KEYS] for at in range(0, len(placed), MAX_KEYS))
+def _slices(promises: Sequence[Promise]) -> Iterator[Sequence[Promise]]:
+    return (promises[at : at + MAX_KEYS] for at in range(0, len(promises), MAX_KEYS))
 
 
-async def _all(works: Iterable[Coroutine[None, None, None]]) -> None:
-    async with asyncio.TaskGroup() as group:
+async def _few_at_once(works: Iterator[Awaitable[None]]) -> None:
+    async def worker() -> None:
         for work in works:
-            group.create_task(work)
+            await work
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(worker())

@@ -7,14 +7,14 @@ sequence number stands, and of equal ones the withdrawal.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import cast
 
 from dhtshare.content.keywords import keyword_key
 from dhtshare.dht.records.budget import Budget, Candidate
 from dhtshare.dht.records.entry import Entry, Withdrawal, reread
-from dhtshare.dht.records.held import Held, HeldSet, HeldWithdrawal, member, with_member, without_member
+from dhtshare.dht.records.held import Held, HeldSet, HeldWithdrawal, in_order, member, with_member, without_member
 from dhtshare.dht.records.limits import ENTRY_OVERHEAD, ENTRY_TTL, KEY_OVERHEAD, Verdict
 from dhtshare.dht.records.signed import place_of, publisher_of, sequence_of
 
@@ -50,6 +50,24 @@ class EntrySets:
             for held in members:
                 listed.setdefault(id(held), (held, []))[1].append(key)
         return iter(listed.values())
+
+    def restore(self, records: Iterable[tuple[Held, Sequence[bytes]]]) -> None:
+        """Fill an empty store with records that another one gave by `records`, as far as the caps allow.
+
+        Nothing is looked up or compared, so this is much quicker than putting each.
+        """
+        assert not self._sets
+        sets: defaultdict[bytes, list[Held]] = defaultdict(list)
+        for held, keys in records:
+            cost = len(held.raw) + ENTRY_OVERHEAD + KEY_OVERHEAD * (len(keys) - 1)
+            if not keys or not self._budget.has_room(1, cost):
+                continue
+            held.keys = len(keys)
+            self._budget.charge(1, cost)
+            for key in keys:
+                sets[key].append(held)
+        self._sets = {key: in_order(members) for key, members in sets.items()}
+        self.version += 1
 
     def put(self, entry: Entry, numbers: Sequence[int], tag: bytes, deadline: float) -> list[Verdict]:
         """Store a verified entry under the words of these numbers; one verdict each."""

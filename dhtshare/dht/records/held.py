@@ -7,6 +7,7 @@ tuple of one costs half of a list, and because whoever walks a set can never see
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 
 from dhtshare.dht.records.signed import place_of
 
@@ -38,6 +39,11 @@ HeldSet = tuple[Held, ...]
 
 def _place(held: Held) -> bytes:
     return place_of(held.raw)
+
+
+def in_order(members: Iterable[Held]) -> HeldSet:
+    """A set of these, each place once."""
+    return tuple(sorted(members, key=_place))
 
 
 def position(members: HeldSet, place: bytes) -> int:

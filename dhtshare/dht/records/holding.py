@@ -34,6 +34,7 @@ class Holding:
         budget: Budget,
     ) -> None:
         self.dht = dht
+        self.rules = rules
         self.verifier = verifier
         self.clock = RecordClock()
         self.store = RecordStore(network, dht.scope, rng, budget)

@@ -60,8 +60,8 @@ def digest(members: Iterable[Held]) -> bytes:
 
 
 def digest_of_raw(raws: Iterable[bytes]) -> bytes:
-    """The same of records that travelled here, in any order; each place once."""
-    ordered = sorted(raws, key=place_of)
+    """The same of records that travelled here, in any order; a record that came twice counts once."""
+    ordered = sorted(set(raws), key=lambda raw: (place_of(raw), raw))
     return blake3(b"".join(raw[:SIGNATURE_BYTES] for raw in ordered)).digest(length=DIGEST_BYTES)
 
 

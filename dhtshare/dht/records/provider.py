@@ -82,6 +82,11 @@ def keep(source: bytes, claim: ProviderClaim, deadline: float) -> bytes:
     )
 
 
+def with_deadline(record: bytes, deadline: float) -> bytes:
+    """A kept record whose last field was cut off, with another deadline."""
+    return record + max(0, min(int(deadline), _MAX_DEADLINE)).to_bytes(4, "big")
+
+
 def kept(raw: bytes) -> Iterator[bytes]:
     """The kept records of a key."""
     return (raw[start : start + HELD_BYTES] for start in range(0, len(raw), HELD_BYTES))

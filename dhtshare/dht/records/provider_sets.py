@@ -48,6 +48,10 @@ class ProviderSets:
         """Every key with a record."""
         return self._sets.keys()
 
+    def records(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Every key with its kept records."""
+        return ((key, list(kept(raw))) for key, raw in self._sets.items())
+
     def put(self, key: bytes, sender: Address, claim: ProviderClaim, now: float) -> Verdict:
         """Write down what the sender claims, for 3 hours from now."""
         if self._scope is not Scope.LAN and claim.port < LOWEST_GLOBAL_PORT:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dhtshare.dht.contact import Contact
+from dhtshare.network import Address
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """All counts: `keys` announced, `acks` of holders for them, distinct `holders`, `verified` acks found again.
+    """All counts: `keys` announced, `acks` of holders for them, distinct `holders`, `verified` keys found again.
 
+    Our own copies are no acks. `verified` counts keys whose record a fresh lookup found at a holder.
     `quorum`: more than half of min(target, live servers found, ourselves excluded) acknowledged each key, or
     nobody else is there yet (`alone`). `full` lists words whose holders have no room; they do not count
     against it. `next_renewal` in Unix seconds.
@@ -26,47 +27,48 @@ class Receipt:
     next_renewal: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class KeyTally:
-    """One key in one scope: whom it was offered to and what they said."""
+    """One key of one content in one scope: to how many it was offered and what they said."""
 
+    key: bytes
     target: int
+    word: str | None = None
     servers: int = 0
-    acked: set[Contact] = field(default_factory=set)
-    verified: set[Contact] = field(default_factory=set)
+    acks: int = 0
     full: int = 0
+    verified: bool = False
 
     @property
     def quorum(self) -> bool:
-        """Whether enough hold it; a key that is full everywhere else does not count against."""
+        """Whether enough hold it; who has no room for it is not counted."""
         wanted = min(self.target, self.servers) - self.full
-        return wanted <= 0 or 2 * len(self.acked) > wanted
+        return wanted <= 0 or 2 * self.acks > wanted
 
 
+@dataclass(slots=True, eq=False)
 class ReceiptTally:
     """Gathers one content's receipt from all its keys in all scopes."""
 
-    def __init__(self) -> None:
-        self.keys: dict[tuple[str, bytes], KeyTally] = {}
-        self.words: dict[bytes, str] = {}
+    keys: list[KeyTally] = field(default_factory=list)
+    holders: set[Address] = field(default_factory=set)
 
-    def of(self, scope: str, key: bytes, target: int) -> KeyTally:
-        """The tally of a key, made on first use."""
-        return self.keys.setdefault((scope, key), KeyTally(target))
+    def add(self, key: bytes, target: int, word: str | None = None) -> KeyTally:
+        """The tally of one more key of one scope; `word` None: it is the provider record's."""
+        tally = KeyTally(key, target, word)
+        self.keys.append(tally)
+        return tally
 
     def receipt(self, next_renewal: float) -> Receipt:
         """What it comes to."""
-        tallies = self.keys.values()
-        full = dict.fromkeys(
-            self.words[key] for (_, key), tally in self.keys.items() if tally.full and key in self.words
-        )
+        tallies = self.keys
         return Receipt(
-            keys=len({key for _, key in self.keys}),
-            acks=sum(len(tally.acked) for tally in tallies),
-            holders=len({contact for tally in tallies for contact in tally.acked}),
-            verified=sum(len(tally.verified) for tally in tallies),
+            keys=len({tally.key for tally in tallies}),
+            acks=sum(tally.acks for tally in tallies),
+            holders=len(self.holders),
+            verified=len({tally.key for tally in tallies if tally.verified}),
             quorum=all(tally.quorum for tally in tallies),
             alone=not any(tally.servers for tally in tallies),
-            full=tuple(full),
+            full=tuple(dict.fromkeys(tally.word for tally in tallies if tally.full and tally.word is not None)),
             next_renewal=next_renewal,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -30,20 +31,28 @@ class Region(NamedTuple):
         free = ID_BITS - self.bits
         return (int.from_bytes(self.first, "big") | ((1 << free) - 1)).to_bytes(ID_BYTES, "big")
 
+    def parts(self, bits: int) -> list[Region]:
+        """The regions of so many more bits that make it up, in order."""
+        deeper = min(self.bits + bits, ID_BITS)
+        first, step = int.from_bytes(self.first, "big"), 1 << (ID_BITS - deeper)
+        count = 1 << (deeper - self.bits)
+        return [Region((first + number * step).to_bytes(ID_BYTES, "big"), deeper) for number in range(count)]
+
     def slice_of(self, ordered: Sequence[bytes]) -> slice:
         """Which of these keys, in ascending order, lie in the region."""
         return slice(bisect_left(ordered, self.first), bisect_right(ordered, self.last))
 
 
-def around(own_id: bytes, nearest: Sequence[Contact], wanted: int) -> Region:
-    """The region in which we may be one of the `wanted` closest, judged by our nearest contacts.
+def around(own_id: bytes, contacts: Iterable[Contact], wanted: int) -> Region:
+    """The region in which we may be one of the `wanted` closest, judged by the contacts that we know.
 
-    With fewer contacts than wanted it is everything.
+    A key that shares exactly so many bits with our id is closer to every node that shares more with the
+    key than we do: to all contacts with just as many bits in common with us. Where those are `wanted` or
+    more, none of these keys is ours.
     """
-    if len(nearest) < wanted:
-        return Region(own_id, 0)
-    farthest = max(contact.distance_to(own_id) for contact in nearest[:wanted])
-    return Region(own_id, ID_BITS - farthest.bit_length())
+    sharing = Counter(ID_BITS - contact.distance_to(own_id).bit_length() for contact in contacts)
+    bits = next(bits for bits in range(ID_BITS + 1) if sharing[bits] < wanted)
+    return Region(own_id, bits)
 
 
 def known_around(target: bytes, closest: Iterable[Contact], k: int) -> Region:

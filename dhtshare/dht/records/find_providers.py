@@ -1,0 +1,66 @@
+"""Who says to hold a content: the walk for providers, in every scope at once. Believes nobody, dials nobody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+
+from dhtshare.content.keys import content_key
+from dhtshare.dht.contact import Contact
+from dhtshare.dht.messages import Reply
+from dhtshare.dht.records.finds import FindProviders, read_providers
+from dhtshare.dht.records.holding import Holding
+from dhtshare.dht.records.limits import LOWEST_GLOBAL_PORT, PROVIDER_TARGET
+from dhtshare.dht.records.methods import RecordMethod
+from dhtshare.dht.records.provider import ANSWER4_BYTES, Provider, answered, read_answers
+from dhtshare.dht.records.streaming import stream
+from dhtshare.network import Address, Scope
+
+PARTS = 2  # datagrams of each holder: about a hundred providers, of twenty holders and a fresh sample each
+
+
+def find_providers(holdings: Sequence[Holding], network: bytes, content_hash: bytes) -> AsyncGenerator[Provider, None]:
+    """Each address once, as the scopes answer. Ends when every scope's walk is complete."""
+    key = content_key(network, content_hash)
+    return stream([_Walk(holding, key).run for holding in holdings])
+
+
+class _Walk:
+    """One scope's part. What this node itself holds for others counts, too."""
+
+    def __init__(self, holding: Holding, key: bytes) -> None:
+        self._holding = holding
+        self._key = key
+        self._seen: set[Address] = set()
+
+    async def run(self, found: Callable[[Provider], None]) -> None:
+        holding = self._holding
+        scope = holding.dht.scope
+        for record in holding.store.find_providers(self._key, PROVIDER_TARGET, now=holding.dht.rpc.now()):
+            _, raw = answered(record)
+            split = (raw, b"") if len(raw) == ANSWER4_BYTES else (b"", raw)
+            self._take(read_answers(*split, scope), found)
+
+        def on_reply(_contact: Contact, reply: Reply) -> None:
+            for part in reply.parts:
+                self._take(read_providers(part, scope), found)
+
+        if holding.dht.contacts:
+            await holding.dht.walk(
+                self._key,
+                method=RecordMethod.FIND_PROVIDERS,
+                body=FindProviders(self._key, PARTS).body(),
+                on_reply=on_reply,
+                found=lambda: bool(self._seen),
+                k=PROVIDER_TARGET,
+            )
+
+    def _take(self, providers: Iterable[Provider], found: Callable[[Provider], None]) -> None:
+        scope = self._holding.dht.scope
+        lowest = 1 if scope is Scope.LAN else LOWEST_GLOBAL_PORT
+        for provider in providers:
+            address = provider.address
+            if address in self._seen or address.port < lowest:
+                continue
+            if self._holding.rules.scope_of(address.host) is scope:
+                self._seen.add(address)
+                found(provider)

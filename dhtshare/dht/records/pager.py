@@ -1,0 +1,104 @@
+"""Reads the sets of a key's holders to the end, but equal sets not by every holder. Driver of one key in one scope.
+
+Each holder's first answer tells the digest of its set. A digest is settled when the records that came add
+up to it, or, where filters hide some of them, when three holders that claim it were read to the end; one
+holder's word is never enough. Holders of a settled digest have nothing else to tell; the others are paged,
+a few side by side, the closest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dhtshare.dht.contact import Contact
+from dhtshare.dht.messages import Reply
+from dhtshare.dht.records.finds import FindEntries, FoundEntries
+from dhtshare.dht.records.holding import Holding
+from dhtshare.dht.records.methods import RecordMethod
+from dhtshare.dht.records.paging import START, digest_of_raw
+from dhtshare.dht.records.query import Query
+from dhtshare.dht.wire import MAX_PARTS
+from dhtshare.errors import MalformedError, NetworkError
+
+PAGED_AT_ONCE = 3
+BELIEVED_AFTER = 3  # holders read to the end whose digest could not be recomputed
+MAX_PAGES = 300  # of one holder: more than the 5,000 records of a full key need
+TRIES = 4  # for one page, where datagrams of it are lost
+
+Take = Callable[[Sequence[bytes]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A holder's first answer, where it was not the whole: from which cursor to read on."""
+
+    contact: Contact
+    digest: bytes
+    cursor: bytes
+    raws: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, contact: Contact, answer: FoundEntries, reply: Reply) -> Start:
+        """An answer that lost datagrams on its way is read again from the beginning."""
+        if reply.complete:
+            return cls(contact, answer.digest, answer.cursor, answer.raws)
+        return cls(contact, answer.digest, START, ())
+
+
+class Pager:
+    """Pages of one key. `take` gets every record that comes, whatever it is."""
+
+    def __init__(self, holding: Holding, key: bytes, query: Query, take: Take) -> None:
+        self._holding = holding
+        self._key = key
+        self._query = query
+        self._take = take
+        self._settled: set[bytes] = set()
+        self._read: Counter[bytes] = Counter()  # how many holders of a digest were read to the end
+
+    async def read(self, starts: Sequence[Start]) -> None:
+        """Read on at each of these where its first answer was not the end, in this order."""
+        for start in starts:
+            if not start.cursor:
+                self._ended(start.digest, start.raws)
+        waiting = iter(starts)
+
+        async def worker() -> None:
+            for start in waiting:
+                if start.cursor and start.digest not in self._settled:
+                    await self._read_one(start)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(PAGED_AT_ONCE):
+                group.create_task(worker())
+
+    def _ended(self, digest: bytes, raws: Sequence[bytes]) -> None:
+        self._read[digest] += 1
+        if self._read[digest] >= BELIEVED_AFTER or digest == digest_of_raw(raws):
+            self._settled.add(digest)
+
+    async def _read_one(self, start: Start) -> None:
+        cursor, tries, raws = start.cursor, 0, list(start.raws)
+        for _ in range(MAX_PAGES):
+            body = FindEntries(self._key, self._query, cursor, MAX_PARTS).body()
+            try:
+                reply = await self._holding.dht.rpc.call(start.contact, RecordMethod.FIND_ENTRIES, body, prove=True)
+                answer = FoundEntries.read(reply.parts)
+            except (NetworkError, MalformedError):
+                return
+            self._take(answer.raws)
+            if not reply.complete:
+                tries += 1
+                if tries >= TRIES:
+                    return
+                continue
+            raws += answer.raws
+            if not answer.cursor:
+                self._ended(start.digest, raws)
+                return
+            if answer.cursor <= cursor:
+                return  # a holder that turns in circles
+            cursor, tries = answer.cursor, 0

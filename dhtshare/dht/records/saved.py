@@ -1,0 +1,77 @@
+"""All records of a node as bytes, for a restart. Pure.
+
+    BLAKE3 of the rest (32) | MessagePack map: 0 version · 2 network · 4 scope → [signed records, provider records]
+
+A signed record is [bytes, network that stored it, keys joined, whether it is a withdrawal]; provider records
+are [key, [[record without deadline, Unix seconds of its end], …]]. The hash tells a torn file from a whole
+one; the signatures were checked before the records came here and are not again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgpack
+from blake3 import blake3
+
+from dhtshare.dht.records.held import Held, HeldWithdrawal
+from dhtshare.dht.records.limits import MAX_AHEAD
+from dhtshare.dht.records.provider import deadline_of, with_deadline
+from dhtshare.dht.records.signed import expires_of
+from dhtshare.dht.records.store import RecordStore
+from dhtshare.dht.records.stores import split_keys
+from dhtshare.errors import MalformedError
+from dhtshare.network import Scope
+
+VERSION = 1
+_HASH_BYTES = 32
+_DEADLINE_BYTES = 4
+
+
+def encode_records(network: bytes, stores: Mapping[Scope, RecordStore], *, now: float, wall: float) -> bytes:
+    """What `restore_records` reads. `now` is monotonic, `wall` Unix seconds."""
+    scopes = {
+        scope.value: [list(_signed(store)), list(_providers(store, wall - now))] for scope, store in stores.items()
+    }
+    payload: bytes = msgpack.packb({0: VERSION, 2: network, 4: scopes})
+    return blake3(payload).digest() + payload
+
+
+def restore_records(
+    raw: bytes, network: bytes, stores: Mapping[Scope, RecordStore], *, now: float, wall: float
+) -> None:
+    """Put back what is not past by now, into empty stores.
+
+    Raises MalformedError for bytes that are damaged, or of another network or version.
+    """
+    payload = raw[_HASH_BYTES:]
+    if blake3(payload).digest() != raw[:_HASH_BYTES]:
+        raise MalformedError("The saved records are damaged.")
+    fields: dict[int, Any] = msgpack.unpackb(payload, strict_map_key=False)
+    if fields.get(0) != VERSION or fields.get(2) != network:
+        raise MalformedError("The saved records are of another version or network.")
+    for scope, store in stores.items():
+        signed, providers = fields[4].get(scope.value, ((), ()))
+        store.entries.restore(_held(signed, now, wall))
+        for key, kept in providers:
+            for record, ends in kept:
+                store.providers.restore(key, with_deadline(record, now + ends - wall), now)
+
+
+def _held(signed: Iterable[list[Any]], now: float, wall: float) -> Iterator[tuple[Held, tuple[bytes, ...]]]:
+    """Those whose signed expiry is not past, nor further ahead than one may be."""
+    for raw, tag, keys, withdrawn in signed:
+        left = expires_of(raw) - wall
+        if 0 < left <= MAX_AHEAD:
+            yield (HeldWithdrawal if withdrawn else Held)(raw, tag, now + left), split_keys(keys)
+
+
+def _signed(store: RecordStore) -> Iterator[list[object]]:
+    for held, keys in store.entries.records():
+        yield [held.raw, held.tag, b"".join(keys), isinstance(held, HeldWithdrawal)]
+
+
+def _providers(store: RecordStore, wall_at_zero: float) -> Iterator[list[object]]:
+    for key, records in store.providers.records():
+        yield [key, [[record[:-_DEADLINE_BYTES], deadline_of(record) + wall_at_zero] for record in records]]

@@ -1,0 +1,205 @@
+"""Nodes with records in a virtual network: the real code over in-memory datagrams, in virtual time, seeded."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
+
+from dhtshare.content.format import Kind
+from dhtshare.dht.contact import Contact
+from dhtshare.dht.external import ExternalAddress
+from dhtshare.dht.join import fill_buckets, join
+from dhtshare.dht.records.agenda import Agenda
+from dhtshare.dht.records.announcer import Announcer
+from dhtshare.dht.records.budget import Budget
+from dhtshare.dht.records.entry import sign_entry, sign_withdrawal
+from dhtshare.dht.records.find_providers import find_providers
+from dhtshare.dht.records.holding import Holding
+from dhtshare.dht.records.limits import ENTRY_TTL, StoreLimits
+from dhtshare.dht.records.provider import Provider, ProviderClaim
+from dhtshare.dht.records.puller import Puller
+from dhtshare.dht.records.query import Query
+from dhtshare.dht.records.search import Found, Search
+from dhtshare.dht.records.verifier import Verifier
+from dhtshare.dht.scope import ScopeDht
+from dhtshare.dht.simulation import EPOCH, VirtualLoop, VirtualNetwork
+from dhtshare.identity import SigningKey
+from dhtshare.network import Address, Scope, ScopeRules, network_id
+
+NETWORK = network_id("records in the sim")
+TCP_PORT = 5000
+
+
+def content(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+class Person:
+    """One node: what it holds, what it shares, what it asks. `library`: content hash → name and words."""
+
+    def __init__(
+        self, net: RecordsNetwork, number: int, address: Address, *, limits: StoreLimits | None = None
+    ) -> None:
+        loop, rng = net.loop, random.Random(net.rng.random())
+        self.net = net
+        self.number = number
+        self.address = address
+        self.clock_error = 0.0
+        self.key = SigningKey.from_seed((number + 1).to_bytes(32, "big"))
+        self.sequence = 1 << 41
+        self.library: dict[bytes, tuple[str, tuple[str, ...]]] = {}
+        self.due: dict[bytes, float] = {}
+        self.dht = ScopeDht(
+            net.scope,
+            network=NETWORK,
+            rules=net.rules,
+            rng=rng,
+            wall=self.wall,
+            external=None if net.scope is Scope.LAN else ExternalAddress(address.host),
+        )
+        self.dht.become(client=False)
+        self.dht.rpc.connection_made(net.datagrams.attach(address, self.dht.rpc.datagram_received))
+        self.holding = Holding(
+            self.dht,
+            network=NETWORK,
+            rules=net.rules,
+            rng=rng,
+            wall=self.wall,
+            verifier=Verifier(NETWORK),
+            budget=Budget(limits),
+        )
+        self.puller = Puller(self.holding, NETWORK)
+        self.announcer = Announcer(
+            [self.holding],
+            network=NETWORK,
+            agenda=Agenda(rng),
+            make_entry=self.make_entry,
+            claim=lambda partial: ProviderClaim(TCP_PORT + number, self.key.public[:8], partial),
+            wall=self.wall,
+            keep_due=self.keep_due,
+        )
+        self._loop = loop
+
+    def wall(self) -> float:
+        return EPOCH + self.net.loop.time() + self.clock_error
+
+    async def keep_due(self, due: dict[bytes, float]) -> None:
+        self.due |= due
+
+    def make_entry(self, content_hash: bytes) -> bytes | None:
+        if content_hash not in self.library:
+            return None
+        name, words = self.library[content_hash]
+        self.sequence += 1
+        return sign_entry(
+            self.key,
+            NETWORK,
+            content_hash=content_hash,
+            sequence=self.sequence,
+            expires=int(self.holding.record_wall() + ENTRY_TTL),
+            kind=Kind.FILE,
+            size=1000,
+            name=name,
+            words=words,
+        )
+
+    def make_withdrawal(self, content_hash: bytes) -> bytes:
+        self.sequence += 1
+        expires = int(self.holding.record_wall() + ENTRY_TTL)
+        return sign_withdrawal(self.key, NETWORK, content_hash=content_hash, sequence=self.sequence, expires=expires)
+
+    def share(self, number: int, words: Iterable[str], *, entry_at: float | None = None) -> bytes:
+        content_hash = content(number)
+        self.library[content_hash] = f"{' '.join(words)} {number}.mp3", tuple(words)
+        self.announcer.share(content_hash, words, entry_at=entry_at)
+        return content_hash
+
+    def searching(self, *words: str, **filters: object) -> Search:
+        return Search([self.holding], NETWORK, Query(words, **filters))  # type: ignore[arg-type]
+
+    async def search(self, *words: str, **filters: object) -> list[Found]:
+        search = self.searching(*words, **filters)
+        found = [found async for found in search.entries()]
+        return [one for one in found if (one.entry.publisher, one.entry.content_hash) not in search.withdrawn]
+
+    async def providers(self, content_hash: bytes) -> list[Provider]:
+        return [found async for found in find_providers([self.holding], NETWORK, content_hash)]
+
+    def die(self) -> None:
+        self.net.datagrams.silence(self.address)
+
+
+class RecordsNetwork:
+    """A network that grows by `add`. Everybody's announcer and puller run while inside `living`."""
+
+    def __init__(
+        self, loop: VirtualLoop, *, scope: Scope = Scope.LAN, seed: int = 1, loss: float = 0.0, rtt: float = 0.02
+    ) -> None:
+        self.loop = loop
+        self.scope = scope
+        self.rng = random.Random(seed)
+        self.rules = ScopeRules()
+        self.datagrams = VirtualNetwork(loop, self.rng, loss=loss, rtt=rtt)
+        self.people: list[Person] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            yield
+            for task in self._tasks:
+                task.cancel()
+
+    async def add(
+        self, count: int = 1, *, joins: bool = True, pulls: bool = True, limits: StoreLimits | None = None
+    ) -> Person:
+        """More nodes, each joining by some that are there. The last one."""
+        assert self._group is not None
+        for _ in range(count):
+            number = len(self.people)
+            person = Person(self, number, self._address(number), limits=limits)
+            self.people.append(person)
+            self._tasks.append(self._group.create_task(person.announcer.run()))
+            if pulls:
+                self._tasks.append(self._group.create_task(person.puller.run()))
+            if joins and number:
+                await self.join(person)
+        return self.people[-1]
+
+    async def join(self, person: Person) -> None:
+        others = [other for other in self.people if other is not person and not self.datagrams.is_silent(other.address)]
+        chosen = self.rng.sample(others, min(3, len(others)))
+        await join(person.dht, [other.address for other in chosen])
+        await fill_buckets(person.dht)
+
+    def settle(self, count: int) -> None:
+        """So many nodes at once, each knowing random others and its neighbours, as after hours."""
+        assert self._group is not None
+        for _ in range(count):
+            number = len(self.people)
+            person = Person(self, number, self._address(number))
+            self.people.append(person)
+            self._tasks.append(self._group.create_task(person.announcer.run()))
+        contacts = [(person, self.contact(person)) for person in self.people]
+        now = self.loop.time()
+        for person in self.people:
+            near = sorted(contacts, key=lambda one: one[1].distance_to(person.dht.node_id))[1:41]
+            for _, contact in [*near, *self.rng.sample(contacts, min(150, len(contacts)))]:
+                if contact.address != person.address:
+                    person.dht.table.answered(contact, now)
+
+    def contact(self, person: Person) -> Contact:
+        return Contact(person.dht.node_id, person.address)
+
+    def _address(self, number: int) -> Address:
+        if self.scope is Scope.LAN:
+            return Address(f"10.0.{number >> 8}.{number & 255}", 4470)
+        while True:
+            host = str(IPv4Address(self.rng.getrandbits(32)))
+            if self.rules.scope_of(host) is Scope.IPV4:
+                return Address(host, 4470)

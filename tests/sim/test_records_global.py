@@ -1,0 +1,112 @@
+"""Records among hundreds of nodes of a global scope: the closest hold them, and what it costs to put them there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from dhtshare.content.keywords import content_key, keyword_key
+from dhtshare.dht.contact import distance
+from dhtshare.dht.routing import EVICT_AFTER_FAILURES
+from dhtshare.dht.simulation import VirtualLoop, run_virtual
+from dhtshare.network import Scope
+from tests.sim.records_network import NETWORK, Person, RecordsNetwork, content
+
+Story = Callable[[RecordsNetwork], Coroutine[Any, Any, None]]
+NODES = 150
+
+
+def tell(story: Story, **options: Any) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        net = RecordsNetwork(loop, scope=Scope.IPV4, rtt=0.08, **options)
+        async with net.living():
+            net.settle(NODES)
+            await story(net)
+
+    run_virtual(main)
+
+
+def closest(net: RecordsNetwork, key: bytes, count: int, without: Person) -> list[Person]:
+    others = [person for person in net.people if person is not without]
+    return sorted(others, key=lambda person: distance(person.dht.node_id, key))[:count]
+
+
+def test_records_lie_on_the_closest_and_on_nobody_else() -> None:
+    async def story(net: RecordsNetwork) -> None:
+        publisher = net.people[1]
+        publisher.share(7, ("musica", "popular"))
+        receipt = await publisher.announcer.receipt(content(7))
+        assert (receipt.keys, receipt.verified, receipt.quorum) == (3, 3, True)
+        assert receipt.acks == 20 + 10 + 10
+        key = content_key(NETWORK, content(7))
+        providers = [person for person in net.people if person.holding.store.providers.live(key, net.loop.time())]
+        assert len(set(providers) & set(closest(net, key, 20, publisher))) >= 18
+        for word in ("musica", "popular"):
+            key = keyword_key(NETWORK, word)
+            holders = [person for person in net.people if person.holding.store.set_of(key)]
+            assert len(set(holders) & set(closest(net, key, 10, publisher))) >= 9
+
+    tell(story)
+
+
+def test_a_searcher_far_away_finds_it_and_its_provider() -> None:
+    async def story(net: RecordsNetwork) -> None:
+        publisher = net.people[1]
+        publisher.share(7, ("musica", "popular"))
+        await publisher.announcer.receipt(content(7))
+        began = net.loop.time()
+        (found,) = await net.people[99].search("popular", "musica")
+        assert found.entry.content_hash == content(7)
+        assert net.loop.time() - began < 3.0
+        (provider,) = await net.people[77].providers(content(7))
+        assert provider.address.host == publisher.address.host
+
+    tell(story)
+
+
+def test_a_library_costs_few_requests_a_file() -> None:
+    async def story(net: RecordsNetwork) -> None:
+        publisher, rng = net.people[1], random.Random(5)
+        files, vocabulary = 150, [f"word{number}" for number in range(200)]
+        before = publisher.dht.rpc.counters.calls
+        for number in range(files):
+            publisher.share(number, rng.sample(vocabulary, 6))
+        receipts = [await publisher.announcer.receipt(content(number)) for number in range(files)]
+        calls = publisher.dht.rpc.counters.calls - before
+        assert all(receipt.quorum and receipt.verified == receipt.keys for receipt in receipts)
+        assert calls / files <= 40  # read back included; 80 records are stored for each
+
+    tell(story)
+
+
+def test_dead_holders_are_outlived_by_pulling() -> None:
+    async def story(net: RecordsNetwork) -> None:
+        publisher = net.people[1]
+        publisher.share(7, ("musica",))
+        await publisher.announcer.receipt(content(7))
+        key = keyword_key(NETWORK, "musica")
+        for holder in closest(net, key, 8, publisher):
+            holder.die()
+            for person in net.people:
+                for _ in range(EVICT_AFTER_FAILURES):  # as upkeep's pings would, within a minute or so
+                    person.dht.table.failed(net.contact(holder), net.loop.time())
+        for person in closest(net, key, 40, publisher)[8:]:
+            await person.puller.pull()
+        living = [person for person in closest(net, key, 18, publisher)[8:] if person.holding.store.set_of(key)]
+        assert len(living) >= 9
+        assert len(await net.people[99].search("musica")) == 1
+
+    tell(story)
+
+
+def test_a_busy_holder_is_waited_for() -> None:
+    async def story(net: RecordsNetwork) -> None:
+        publisher = net.people[1]
+        for number in range(2600):  # over the 2,000 a minute of each holder that is close to the one word
+            publisher.announcer.share(content(number), ())
+        receipts = await asyncio.gather(*(publisher.announcer.receipt(content(number)) for number in range(2600)))
+        assert all(receipt.quorum for receipt in receipts)
+
+    tell(story)

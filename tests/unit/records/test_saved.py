@@ -1,0 +1,64 @@
+"""A restart loses no record, prolongs none, and believes no damaged file."""
+
+from __future__ import annotations
+
+import pytest
+
+from dhtshare.dht.records.limits import PROVIDER_TTL
+from dhtshare.dht.records.provider import ProviderClaim, answered
+from dhtshare.dht.records.saved import encode_records, restore_records
+from dhtshare.dht.records.store import RecordStore
+from dhtshare.errors import MalformedError
+from dhtshare.network import Address, Scope
+from tests.unit.records.records_fakes import HOUR, NETWORK, WALL, entry, key, raws, store, withdrawal
+
+KEY = b"k" * 20
+NOW, LATER = 500.0, 7.0  # monotonic time starts anew with the process
+
+
+def filled() -> RecordStore:
+    kept = store()
+    for number in range(4):
+        record = entry(number, words=("one", "two", "three"), ttl=HOUR * (number + 1))
+        kept.put_entry(record, [0, 2], b"net", now=NOW, wall=WALL)
+    kept.withdraw(withdrawal(3, ttl=4 * HOUR), [key("one")], now=NOW, wall=WALL)
+    kept.put_provider(KEY, Address("10.0.0.1", 4470), ProviderClaim(5000, b"peerpeer"), now=NOW)
+    return kept
+
+
+def restarted(raw: bytes, after: float, scope: Scope = Scope.LAN) -> RecordStore:
+    kept = store()
+    restore_records(raw, NETWORK, {scope: kept}, now=LATER, wall=WALL + after)
+    return kept
+
+
+def test_everything_is_there_again() -> None:
+    before = filled()
+    after = restarted(encode_records(NETWORK, {Scope.LAN: before}, now=NOW, wall=WALL), 10.0)
+    assert after.counts().entries == before.counts().entries == 3
+    for word in ("one", "two", "three"):
+        assert raws(after, word) == raws(before, word)
+    assert [held.tag for held in after.set_of(key("one"))] == [b"net"] * 4
+    assert [answered(record)[0] for record in after.find_providers(KEY, 9, now=LATER)] == ["10.0.0.1"]
+
+
+def test_nothing_lives_longer_for_having_been_saved() -> None:
+    raw = encode_records(NETWORK, {Scope.LAN: filled()}, now=NOW, wall=WALL)
+    after = restarted(raw, 1.5 * HOUR)
+    assert len(raws(after, "one")) == 3
+    assert after.providers.has(KEY, Address("10.0.0.1", 4470), LATER)
+    assert after.expire(now=LATER + PROVIDER_TTL - 1.5 * HOUR + 1) >= 1
+    assert not after.providers.has(KEY, Address("10.0.0.1", 4470), LATER + PROVIDER_TTL - 1.5 * HOUR + 1)
+    assert restarted(raw, 5 * HOUR).budget.records == 0
+
+
+def test_damaged_bytes_and_other_networks_are_refused() -> None:
+    raw = encode_records(NETWORK, {Scope.LAN: filled()}, now=NOW, wall=WALL)
+    for bad in (b"", raw[:-1], raw[:40] + b"x" + raw[41:], encode_records(b"othr", {}, now=NOW, wall=WALL)):
+        with pytest.raises(MalformedError):
+            restarted(bad, 0.0)
+
+
+def test_a_scope_that_was_not_saved_starts_empty() -> None:
+    raw = encode_records(NETWORK, {Scope.LAN: filled()}, now=NOW, wall=WALL)
+    assert restarted(raw, 0.0, Scope.IPV6).budget.records == 0
