@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from dhtshare import __version__
@@ -120,12 +121,12 @@ class Node:
             reachable=config.reachable,
             announce_host=config.announce_host,
             client=config.client,
-            saved=self._saved_state(),
+            saved=self._saved(self.home.dht_state),
             charge=self._charge,
         )
         await self.dht.start(self.listening.udp, self.announced_port)
         stack.push_async_callback(self.dht.stop)
-        self.records = Records(self.dht, rng, time.time)
+        self.records = Records(self.dht, rng, time.time, saved=self._saved(self.home.records_state))
         self.finder = Finder(self._leads, self.exchange, self.rules, self.own_addresses)
         self.seeding = Seeding(self, rng)
         self.online = True
@@ -173,6 +174,7 @@ class Node:
         if not self.config.client:
             await self.seeding.leave()
             await asyncio.to_thread(self._save_state)
+            await asyncio.to_thread(write_atomic, self.home.records_state, self.records.state())
 
     async def _discover(self) -> None:
         """Meet the neighbours by multicast DNS."""
@@ -191,10 +193,10 @@ class Node:
     def _save_state(self) -> None:
         write_atomic(self.home.dht_state, self.dht.state())
 
-    def _saved_state(self) -> bytes:
-        """Nothing where there is none: contacts are found again by other ways."""
+    def _saved(self, path: Path) -> bytes:
+        """Nothing where there is none: contacts are found again by other ways, and records are pulled."""
         try:
-            return self.home.dht_state.read_bytes()
+            return path.read_bytes()
         except OSError:
             return b""
 

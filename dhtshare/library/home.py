@@ -59,8 +59,13 @@ class Home:
 
     @property
     def dht_state(self) -> Path:
-        """Contacts, ids and records of the DHT."""
+        """Contacts and ids of the DHT."""
         return self.path / "dht.state"
+
+    @property
+    def records_state(self) -> Path:
+        """What this node holds for others, from its last clean end."""
+        return self.path / "records.state"
 
     @property
     def log(self) -> Path:
