@@ -107,11 +107,6 @@ class FrameReader:
         self._filled = 0
         self._to_skip = 0
 
-    @property
-    def payload_progress(self) -> int:
-        """How many bytes of an unfinished payload are here."""
-        return self._filled
-
     def get_buffer(self) -> memoryview:
         """Where the next bytes go; never empty."""
         if self._target is not None:
@@ -121,6 +116,16 @@ class FrameReader:
             self._staging[:held] = self._staging[self._start : self._end]
             self._start, self._end = 0, held
         return self._staging[self._end :]
+
+    def rest_of_payload(self) -> tuple[memoryview, memoryview] | None:
+        """In the middle of a payload: where its rest goes, and where what follows it may go; else None.
+
+        Who fills them says so by `advance` of the first, and then of the second.
+        """
+        if self._target is None:
+            return None
+        self._start = self._end = 0  # all that was staged belonged to the payload
+        return self._target[self._filled :], self._staging
 
     def advance(self, count: int) -> list[Frame]:
         """`count` bytes were put into the last buffer. The frames completed by them; RemoteProtocolError."""

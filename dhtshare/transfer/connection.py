@@ -10,7 +10,8 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, cast
 
 from dhtshare.errors import DhtshareError, IntegrityError, NetworkError, RemoteProtocolError
 from dhtshare.network import Address
@@ -40,9 +41,14 @@ from dhtshare.transfer.messages import (
 from dhtshare.transfer.messages import Answer as AnswerMessage
 from dhtshare.transfer.outbox import Outbox
 from dhtshare.transfer.ratelimit import Limits, Meter
+from dhtshare.transfer.receive import Received, receive
 from dhtshare.transfer.workers import Workers
 
 MIN_READ_BYTES = 4096
+
+LEND_BYTES = 128 << 10
+LEND_RATE = 16e6
+"""From so many bytes of a payload on, on a connection of at least this rate (bytes a second), a thread receives."""
 
 
 class EncryptionNeededError(NetworkError):
@@ -97,6 +103,7 @@ class Shared:
 
     limits: Limits
     senders: Workers
+    receivers: Workers
     keep: Callable[[asyncio.Task[None]], None]
     """Takes ownership of a task."""
 
@@ -143,6 +150,8 @@ class Connection(asyncio.BufferedProtocol):
         self._outbox: Outbox | None = None
         self._sending: asyncio.Task[None] | None = None
         self._resuming: asyncio.TimerHandle | None = None
+        self._receiving_socket: socket.socket | None = None
+        self._lent = False
         self.closed = self._loop.create_future()
 
     # What its users do.
@@ -218,12 +227,12 @@ class Connection(asyncio.BufferedProtocol):
     # What the transport says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's and TLS's are none by class, all are by method
         self._transport = transport
         file_socket = None
         if not self.encrypted:
-            file_socket = socket.socket(fileno=_duplicate(transport))
-            file_socket.setblocking(False)
+            file_socket = _duplicate(transport)
+            self._receiving_socket = _duplicate(transport)
         self._outbox = Outbox(transport, file_socket, self._shared.limits.upload, self._shared.senders, self._on_sent)
         self._sending = self._loop.create_task(self._send(self._outbox), name=f"send to {self.address}")
         self._shared.keep(self._sending)
@@ -241,13 +250,12 @@ class Connection(asyncio.BufferedProtocol):
         return buffer[: max(MIN_READ_BYTES, cap.piece)] if cap.rate else buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        now = self._loop.time()
-        self.received.add(nbytes, now)
-        self.moved_at = self.received_at = now
-        self._shared.limits.download.charge(nbytes, now)
+        self._received(nbytes)
         self._guarded(lambda: self._take(nbytes))
-        if (delay := self._shared.limits.download.delay(now)) > 0 and self._resuming is None:
+        if (delay := self._shared.limits.download.delay(self.received_at)) > 0 and self._resuming is None:
             self._pause_reading(delay)
+        else:
+            self._lend()
 
     def pause_writing(self) -> None:
         if self._outbox is not None:
@@ -269,6 +277,8 @@ class Connection(asyncio.BufferedProtocol):
             self._sending.cancel()
         if self._resuming is not None:
             self._resuming.cancel()
+        if not self._lent:
+            self._close_receiving_socket()
         pending, self._pending = list(self._pending.values()), {}
         for expecting in pending:
             expecting.lost(error)
@@ -300,6 +310,48 @@ class Connection(asyncio.BufferedProtocol):
         self.sent.add(count, now)
         self.moved_at = now
 
+    def _received(self, count: int) -> None:
+        now = self._loop.time()
+        self.received.add(count, now)
+        self.moved_at = self.received_at = now
+        self._shared.limits.download.charge(count, now)
+
+    def _lend(self) -> bool:
+        """Let a thread receive the rest of a long payload; whether one does."""
+        if self._receiving_socket is None or self._transport is None or self._transport.is_closing():
+            return False
+        if self._shared.limits.download.rate or self.received.rate(self.received_at) < LEND_RATE:
+            return False
+        rest = self._reader.rest_of_payload()
+        if rest is None or len(rest[0]) < LEND_BYTES:
+            return False
+        if not self._lent:
+            self._lent = True
+            self._transport.pause_reading()
+        self._shared.receivers.submit(partial(receive, self._receiving_socket, *rest), self._taken_back)
+        return True
+
+    def _taken_back(self, result: object, error: BaseException | None) -> None:
+        """A thread received; until now nothing else read from the connection."""
+        if self._transport is None or self._transport.is_closing():
+            self._lent = False
+            self._close_receiving_socket()
+            return
+        assert isinstance(result, Received), error
+        self._received(result.payload + result.following)
+        self._guarded(lambda: self._take(result.payload, result.following))
+        if self._transport is None or self._transport.is_closing():
+            self._lent = False
+            self._close_receiving_socket()
+        elif not result.following or not self._lend():
+            self._lent = False
+            self._transport.resume_reading()
+
+    def _close_receiving_socket(self) -> None:
+        if self._receiving_socket is not None:
+            self._receiving_socket.close()
+            self._receiving_socket = None
+
     def _pause_reading(self, delay: float) -> None:
         if self._transport is None or self._transport.is_closing():
             return
@@ -311,7 +363,7 @@ class Connection(asyncio.BufferedProtocol):
         delay = self._shared.limits.download.delay(self._loop.time())
         if delay > 0:
             self._resuming = self._loop.call_later(delay, self._resume_reading)
-        elif self._transport is not None and not self._transport.is_closing():
+        elif self._transport is not None and not self._transport.is_closing() and not self._lent:
             self._transport.resume_reading()
 
     def _place(self, message: Message, length: int) -> memoryview | None:
@@ -320,11 +372,12 @@ class Connection(asyncio.BufferedProtocol):
             raise RemoteProtocolError(f"{self.address} answers a request that was never made.")
         return expecting.place(length)
 
-    def _take(self, count: int) -> None:
-        for frame in self._reader.advance(count):
-            if self._transport is None or self._transport.is_closing():
-                return
-            self._dispatch(frame)
+    def _take(self, *counts: int) -> None:
+        for count in filter(None, counts):
+            for frame in self._reader.advance(count):
+                if self._transport is None or self._transport.is_closing():
+                    return
+                self._dispatch(frame)
 
     def _dispatch(self, frame: Frame) -> None:
         message = frame.message
@@ -367,7 +420,9 @@ class Connection(asyncio.BufferedProtocol):
         self.greeting.set()
 
 
-def _duplicate(transport: asyncio.Transport) -> int:
-    """A descriptor of its own for the transport's socket: it stays ours when the transport closes in the middle
-    of a sendfile, so bytes never go to whoever gets the number next."""
-    return os.dup(transport.get_extra_info("socket").fileno())
+def _duplicate(transport: asyncio.Transport) -> socket.socket:
+    """A socket of its own for a transport's: it stays ours when the transport closes while a thread uses it, so
+    bytes never go to, or come from, whoever gets the number next."""
+    twin = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+    twin.setblocking(False)
+    return twin

@@ -95,10 +95,11 @@ class Dials:
         self.in_flight -= 1
         self.connected += 1
 
-    def failed(self, candidate: Candidate, now: float) -> None:
-        """A dial failed; once more later, if it has an attempt left."""
+    def failed(self, candidate: Candidate, now: float, *, hopeless: bool = False) -> None:
+        """A dial failed; once more later, if it has an attempt left and may succeed then."""
         self.in_flight -= 1
-        self._later(candidate, now)
+        if not hopeless:
+            self._later(candidate, now)
 
     def lost(self, candidate: Candidate, now: float, *, banned: bool) -> None:
         """A connection ended; one that lied is never dialled again."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dhtshare import __version__
-from dhtshare.errors import DhtshareError, NetworkError
+from dhtshare.errors import DhtshareError, NetworkError, RemoteProtocolError
 from dhtshare.identity import SigningKey
 from dhtshare.network import Address, ScopeRules
 from dhtshare.transfer.asking import DescriptorHunt, FoundDescriptor, PeerHas, ask_have
@@ -98,7 +98,7 @@ class Exchange:
         self._senders = Workers("send", SENDER_THREADS)
         self._seeder = Seeder(shelf, rng)
         self._greeter = Greeter(Manners(network, key, rules, encryption, agent), rng)
-        self._shared = Shared(limits, self._senders, self._keep)
+        self._shared = Shared(limits, self._senders, self.verifiers, self._keep)
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
         self._swarms: dict[bytes, Adopter] = {}
@@ -141,7 +141,7 @@ class Exchange:
     async def ask_have(self, peer: PeerAddress, content_hash: bytes, *, timeout: float = 5.0) -> PeerHas:
         """What the peer holds of a content.
 
-        Raises NotFoundError (nothing), NetworkError (no answer), IntegrityError (not the peer that was named).
+        Raises NotFoundError (nothing), NetworkError (no answer, or nonsense), IntegrityError (another peer).
         """
         try:
             async with asyncio.timeout(timeout):
@@ -149,6 +149,8 @@ class Exchange:
                 return await ask_have(connection, content_hash, timeout=timeout)
         except TimeoutError as error:
             raise NetworkError(f"{peer.address} did not answer within {timeout:g} s.") from error
+        except RemoteProtocolError as error:
+            raise NetworkError(f"{peer.address} does not speak our protocol: {error}") from error
 
     async def fetch_descriptor(
         self,

@@ -1,99 +1,130 @@
-"""One request for chunks on its way: one chunk, in parts of a payload each, or a run of small ones.
+"""One request for chunks on its way: one chunk, in as many parts as payloads allow, or a run of small ones.
 
-Owns the buffer that its bytes come into, until the swarm recycles it.
+A chunk is asked whole of one peer, so a false one has one author. Owns the buffer that its bytes come into.
 """
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.buffers import Buffers
-from dhtshare.transfer.connection import Connection
-from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, Answer, Data, Reason, Refused
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, Answer, Data, Get, Reason, Refused
 from dhtshare.transfer.source import SwarmPeer
 
-if TYPE_CHECKING:
-    from dhtshare.transfer.swarm import Swarm
+
+class Employer(Protocol):
+    """Whoever made a job."""
+
+    def arrived(self, job: Job) -> None:
+        """All its bytes are in `job.view`."""
+
+    def refused(self, job: Job, *, lacks: bool) -> None:
+        """The peer will not send it: it lacks it, or chokes, or was told to cancel."""
+
+    def lost(self, job: Job) -> None:
+        """The connection ended."""
 
 
 class Job:
-    """Asked of one peer. Ends in exactly one of: arrived, refused, or the end of the connection."""
+    """Asked of one peer. Ends in one of `arrived`, `refused`, `lost`, or by `abandon`; and promised memory with it.
 
-    def __init__(self, swarm: Swarm, peer: SwarmPeer, chunks: list[int], length: int) -> None:
+    Invariant: a buffer is used again only when no connection can still write to it.
+    """
+
+    def __init__(self, employer: Employer, buffers: Buffers, peer: SwarmPeer, chunks: list[int], length: int) -> None:
+        """`length` bytes are promised by `buffers` already."""
         self.peer = peer
         self.chunks = chunks
         self.length = length
         self.asked_at = 0.0
-        self._swarm = swarm
+        self._employer = employer
+        self._buffers = buffers
         self._buffer: bytearray | None = None
         self._numbers: set[int] = set()
+        self._receiving = 0
         self._left = length
         self._over = False
         self._began = False
-        self._ahead = 0
 
     @property
     def view(self) -> memoryview:
         """Its bytes."""
         if self._buffer is None:
-            self._buffer = self._swarm.buffers.take(self.length)
+            self._buffer = self._buffers.take(self.length)
         return memoryview(self._buffer)[: self.length]
 
-    def ask(self, connection: Connection, now: float) -> None:
+    def ask(self, now: float) -> None:
         """Send the requests. Raises NetworkError where the connection has ended."""
+        peer = self.peer
         self.asked_at = now
-        self._ahead = self.peer.in_flight - self.length
+        peer.asked(self.length, now)
         for offset in range(0, self.length, MAX_PAYLOAD_BYTES):
             length = min(MAX_PAYLOAD_BYTES, self.length - offset)
             part = _Part(self, offset, length)
-            make = partial(self._swarm.make_get, self.peer, self, offset, length)
-            part.number = connection.ask(make, part)
+            part.number = peer.connection.ask(partial(self._get, offset, length), part)
             self._numbers.add(part.number)
 
-    def cancel(self) -> None:
-        """No longer wanted; the peer is told, and what comes all the same is thrown away."""
+    def abandon(self) -> None:
+        """No longer wanted: the peer is told, what comes all the same is skipped, its memory is free again."""
+        if not self._over:
+            self.peer.settled(self.length)
+            self.end()
         for number in self._numbers:
             self.peer.connection.cancel(number)
 
-    def recycle(self, buffers: Buffers) -> None:
-        """Its bytes are not needed any more."""
+    def end(self) -> None:
+        """Give back its memory."""
         self._over = True
-        if self._buffer is not None:
-            buffer, self._buffer = self._buffer, None
-            buffers.recycle(buffer)
+        buffer, self._buffer = self._buffer, None
+        if buffer is not None and not self._receiving:
+            self._buffers.recycle(buffer)
+        self._buffers.give_back(self.length)
+
+    def _get(self, offset: int, length: int, request: int) -> Get:
+        return Get(request, self.peer.content, self.chunks[0] - self.peer.base, length, len(self.chunks), offset)
 
     # What its parts say.
 
     def place(self, offset: int, length: int) -> memoryview | None:
+        """Where a part's bytes go."""
+        if self._over:
+            return None
         if not self._began:
             self._began = True
-            self._swarm.began(self, asyncio.get_running_loop().time() - self.asked_at, self._ahead)
-        return None if self._over else self.view[offset : offset + length]
+            self.peer.window.answered(asyncio.get_running_loop().time() - self.asked_at)
+        self._receiving += 1
+        return self.view[offset : offset + length]
 
-    def part_came(self, number: int, length: int) -> None:
+    def part_came(self, number: int, length: int, *, skipped: bool) -> None:
+        """A part is here."""
         self._numbers.discard(number)
+        self._receiving -= not skipped
         if self._over:
             return
-        self._swarm.came(self, length)
+        now = asyncio.get_running_loop().time()
+        self.peer.moved(length, now - self.asked_at, now)
         self._left -= length
         if not self._left:
-            self._swarm.arrived(self)
+            self.peer.settled(self.length)
+            self._employer.arrived(self)
 
     def part_refused(self, number: int, *, lacks: bool) -> None:
+        """A part will not come: then none of them is of use."""
         self._numbers.discard(number)
         if not self._over:
-            self._over = True
-            self.cancel()
-            self._swarm.refused(self, lacks=lacks)
+            self.abandon()
+            self._employer.refused(self, lacks=lacks)
 
     def part_lost(self, number: int) -> None:
+        """The connection ended."""
         self._numbers.discard(number)
         if not self._over:
-            self._over = True
-            self._swarm.lost(self)
+            self.peer.settled(self.length)
+            self.end()
+            self._employer.lost(self)
 
 
 class _Part:
@@ -114,7 +145,7 @@ class _Part:
         if isinstance(answer, Refused):
             self._job.part_refused(self.number, lacks=answer.reason in (Reason.NOT_FOUND, Reason.FAILED))
         elif isinstance(answer, Data) and (payload is None or len(payload) == self._length):
-            self._job.part_came(self.number, self._length)
+            self._job.part_came(self.number, self._length, skipped=payload is None)
         else:
             raise RemoteProtocolError("The peer answers a GET with something else.")
 

@@ -53,7 +53,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        transport.set_write_buffer_limits(high=0)
+        transport.set_write_buffer_limits(high=1, low=0)  # TLS takes high=0 for 'always full'
 
     @property
     def queued(self) -> int:
@@ -71,14 +71,20 @@ class Outbox:
         frame = encode(message)
         self._cap.charge(len(frame), self._loop.time())
         if self._current is None and self._writable.is_set() and not self._small:
-            self._transport.write(frame)
-            self._on_sent(len(frame))
+            self._loop.call_soon(self._flush)
+            self._small.append(frame)
             return
         self._small.append(frame)
         self._small_bytes += len(frame)
         if self._small_bytes > MAX_SMALL_BYTES:
             raise NetworkError("The peer does not read what it asked for.")
         self._wake.set()
+
+    def _flush(self) -> None:
+        if self._current is None and self._writable.is_set() and self._small:
+            data, self._small, self._small_bytes = b"".join(self._small), [], 0
+            self._transport.write(data)
+            self._on_sent(len(data))
 
     def answer(self, answer: Answer) -> None:
         """Send this when its turn comes."""

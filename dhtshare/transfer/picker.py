@@ -39,12 +39,15 @@ class _Known:
 class Picker:
     """The state of every chunk of one fetch and who has it."""
 
-    def __init__(self, chunks: int, wanted: int, rng: random.Random, *, sequential: bool = False) -> None:
+    def __init__(
+        self, chunks: int, wanted: int, rng: random.Random, *, have: int = 0, sequential: bool = False
+    ) -> None:
+        """`wanted`: the chunks to fetch; `have`: those that are here already, for the map."""
         self._chunks = chunks
         self._all = (1 << chunks) - 1
         self._locked = 0
         self._missing = wanted & self._all
-        self._verified = 0
+        self._verified = have & self._all
         self._requested: dict[int, set[Peer]] = {}
         self._peers: dict[Peer, _Known] = {}
         self._rarity: list[int] = [self._all]
@@ -162,6 +165,8 @@ class Picker:
         if known is None:
             return []
         open_ones = known.has & self._missing & ~self._locked
+        if self.sequential and (late := self._late(peer, known, open_ones)) is not None:
+            return [late]
         if open_ones:
             first = self._first(known, open_ones)
             run = 1
@@ -170,12 +175,22 @@ class Picker:
             return list(range(first, first + run))
         return self._tail(peer, known, now, would_take)
 
+    def map(self, cells: int) -> str:
+        """A digit from 0 to 8 for each of at most `cells` stretches of the content: how much of it is verified."""
+        cells = min(cells, self._chunks)
+        digits = []
+        for cell in range(cells):
+            first, end = cell * self._chunks // cells, (cell + 1) * self._chunks // cells
+            stretch = self._verified >> first & ((1 << (end - first)) - 1)
+            digits.append(str(8 * stretch.bit_count() // (end - first)))
+        return "".join(digits)
+
     def availability(self) -> tuple[int, float, int]:
         """Full copies among the peers, copies counted with fractions of the rest, and chunks that nobody has."""
         seeds = sum(known.complete for known in self._peers.values())
         fewest = next((level for level, chunks in enumerate(self._rarity) if chunks), 0)
         above = sum(chunks.bit_count() for chunks in self._rarity[fewest + 1 :])
-        nobody = 0 if seeds else (self._rarity[0] & ~self._verified).bit_count()
+        nobody = 0 if seeds else (self._rarity[0] & (self._missing | bits_of(self._requested))).bit_count()
         return seeds, seeds + fewest + above / max(1, self._chunks), nobody
 
     def _first(self, known: _Known, candidates: int) -> int:
@@ -191,6 +206,16 @@ class Picker:
                 above = rare >> start
                 return start + _lowest(above) if above else _lowest(rare)
         raise AssertionError("every chunk is on one level")
+
+    def _late(self, peer: Peer, known: _Known, open_ones: int) -> int | None:
+        """In sequential mode: the first chunk that a stalling peer holds up, before what is still to be asked."""
+        first_open = _lowest(open_ones) if open_ones else self._chunks
+        for chunk in sorted(self._requested):
+            holders = self._requested[chunk]
+            takes = known.has >> chunk & 1 and peer not in holders and len(holders) < MAX_DUPLICATES
+            if chunk < first_open and takes and all(self._peers[one].asked[chunk] == math.inf for one in holders):
+                return chunk
+        return None
 
     def _tail(self, peer: Peer, known: _Known, now: float, would_take: float) -> list[int]:
         latest, choice = now + would_take / TAIL_GAIN, -1

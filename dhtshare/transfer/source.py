@@ -1,85 +1,94 @@
-"""One peer of a fetch: what it has, what it was asked for, how fast it is, what came of it.
+"""One peer of a fetch: what it holds, what it was asked for, how fast it is, whether it stalls.
 
-Never decides what to ask: the swarm does, with the picker.
+Never decides what to ask: the pipeline does, with the picker.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 from dhtshare.network import Address
 from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.window import Window
 
 LEAST_STALL_SECONDS = 1.0
-STALL_FACTOR = 4.0  # × the usual time of a chunk (design.md, section 7)
-DEAD_SECONDS = 10.0  # no byte for so long: dropped (threats.md, stalling seed)
-FLOOR_RATE = 4096  # bytes a second …
-FLOOR_SECONDS = 20.0  # … over so long, else dropped as a trickle
+STALL_FACTOR = 4.0
+"""× the usual time of a chunk from this peer (design.md, section 7)."""
+
+DEAD_SECONDS = 10.0
+"""Without a byte, though asked: dropped (threats.md, stalling seed)."""
+
+FLOOR_RATE = 4096
+FLOOR_SECONDS = 20.0
+"""Fewer bytes a second over so long: dropped as a trickle."""
+
+UNKNOWN_SECONDS = 2.0
+"""When a request to a peer of unknown rate is expected to be answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What one peer gave, for the summary."""
-
-    address: str
-    chunks: int
-    bytes: int
-    bad_chunks: int
-
-
-@dataclass(eq=False, slots=True)
 class SwarmPeer:
-    """A connected peer. `base`: its chunk 0 is ours of that number, under its own `content`."""
+    """A connected peer. Its chunk 0, counted under its own `content`, is our chunk `base`."""
 
-    connection: Connection
-    content: bytes
-    base: int
-    window: Window
-    origin: str
-    in_flight: int = 0
-    jobs: dict[int, float] = field(default_factory=dict)
-    """Request number → when it was sent."""
-    chunks: int = 0
-    bytes: int = 0
-    bad_chunks: int = 0
-    moved_at: float = 0.0
-    floor_at: float = 0.0
-    floor_bytes: int = 0
-    snubbed: bool = False
+    def __init__(self, connection: Connection, content: bytes, base: int, window: Window, origin: str) -> None:
+        self.connection = connection
+        self.content = content
+        self.base = base
+        self.window = window
+        self.origin = origin
+        self.in_flight = 0
+        self.snubbed = False
+        self.learning = False
+        self._moved_at = 0.0
+        self._floor_at = 0.0
+        self._floor_bytes = 0
+        self._usual = 0.0
 
     @property
     def address(self) -> Address:
+        """Where it is."""
         return self.connection.address
 
-    def received(self, count: int, now: float) -> None:
-        """`count` bytes of a request came."""
+    def asked(self, length: int, now: float) -> None:
+        """`length` more bytes were asked of it."""
+        if not self.in_flight:
+            self._moved_at = self._floor_at = now
+            self._floor_bytes = self.connection.received.total
+        self.in_flight += length
+
+    def settled(self, length: int) -> None:
+        """`length` bytes asked of it came, or will not."""
+        self.in_flight -= length
+        if not self.in_flight:
+            self.window.idle()
+
+    def moved(self, count: int, took: float, now: float) -> None:
+        """`count` bytes of an answer came, `took` seconds after they were asked for."""
         self.window.received(count, now)
-        self.moved_at = now
+        self._moved_at = now
+        self._usual = 0.7 * self._usual + 0.3 * took if self._usual else took
         self.snubbed = False
 
-    def stalled(self, now: float, usual: float) -> bool:
-        """Whether nothing came for so long that others should be asked; only once until it moves again."""
-        if not self.jobs or self.snubbed:
-            return False
-        limit = max(LEAST_STALL_SECONDS, STALL_FACTOR * usual)
-        return now - max(self.moved_at, self.connection.received_at) > limit
+    def expected(self, more: int = 0) -> float:
+        """Seconds until all that it was asked for and `more` bytes would have come."""
+        return self.window.expected(self.in_flight + more)
 
-    def dead(self, now: float) -> bool:
+    def stalls(self, now: float) -> bool:
+        """Whether nothing came for so long that others should be asked. Once, until it moves again."""
+        if not self.in_flight or self.snubbed:
+            return False
+        limit = min(DEAD_SECONDS, max(LEAST_STALL_SECONDS, STALL_FACTOR * self._usual))
+        return now - self._last_byte() > limit
+
+    def is_dead(self, now: float) -> bool:
         """Whether it gave nothing, or a trickle, for so long that it should go."""
-        if not self.jobs:
-            self.floor_at, self.floor_bytes = now, self.connection.received.total
+        if not self.in_flight:
             return False
-        moved = max(self.moved_at, self.connection.received_at)
-        if now - moved > DEAD_SECONDS:
+        if now - self._last_byte() > DEAD_SECONDS:
             return True
-        if now - self.floor_at >= FLOOR_SECONDS:
-            came = self.connection.received.total - self.floor_bytes
-            slow = came < FLOOR_RATE * (now - self.floor_at)
-            self.floor_at, self.floor_bytes = now, self.connection.received.total
-            return slow
-        return False
+        if now - self._floor_at < FLOOR_SECONDS:
+            return False
+        came = self.connection.received.total - self._floor_bytes
+        too_slow = came < FLOOR_RATE * (now - self._floor_at)
+        self._floor_at, self._floor_bytes = now, self.connection.received.total
+        return too_slow
 
-    def source(self) -> Source:
-        """Its line in the summary."""
-        return Source(str(self.address), self.chunks, self.bytes, self.bad_chunks)
+    def _last_byte(self) -> float:
+        return max(self._moved_at, min(self.connection.received_at, self._moved_at + FLOOR_SECONDS))

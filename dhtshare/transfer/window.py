@@ -1,6 +1,6 @@
 """How many bytes to have requested of one peer at a time: what its line holds, rate × delay.
 
-Pure. The rate is the best seen lately, the delay the shortest lately between a request and its first byte: the
+Pure. The rate is the best seen lately, the delay the shortest between a request and its first byte: the
 model of BBR (Cardwell et al., ACM Queue 14(5), 2016), at the level of requests. A fixed deep queue made swarms
 slower: what stands in a slow peer's queue is missing elsewhere.
 """
@@ -12,7 +12,7 @@ import math
 LEAST_CHUNKS = 2
 """One being received and one behind it."""
 
-SPARE_SECONDS = 0.002
+SPARE_SECONDS = 0.005
 """Above rate × delay: what the scheduling of threads on both sides may eat."""
 
 GAIN = 2.0
@@ -32,7 +32,7 @@ class Window:
     def __init__(self, chunk: int) -> None:
         self._chunk = chunk
         self._proven = False
-        self._delays: list[tuple[float, float]] = []
+        self._delay = math.inf
         self._rates: list[tuple[float, float]] = []
         self._sample_from = -math.inf
         self._sample_bytes = 0
@@ -46,14 +46,13 @@ class Window:
         """Whether any chunk of this peer was right."""
         return self._proven
 
-    def answered(self, delay: float, ahead: int, now: float) -> None:
-        """The first byte of an answer came `delay` seconds after its request, which stood behind `ahead` bytes.
+    def answered(self, delay: float) -> None:
+        """The first byte of an answer came `delay` seconds after its request.
 
-        What those took is taken off, or a window would justify itself by the queue that it makes.
+        The least ever counts, which is that of the first request or less: what stands in a queue waits longer, and
+        a window that believed its own queue would grow without end.
         """
-        if ahead and not self.rate:
-            return
-        _note(self._delays, max(0.0, delay - ahead / self.rate) if ahead else delay, now, keep_less=True)
+        self._delay = min(self._delay, delay)
 
     def received(self, count: int, now: float) -> None:
         """`count` bytes came in."""
@@ -63,7 +62,7 @@ class Window:
         self._sample_bytes += count
         elapsed = now - self._sample_from
         if elapsed >= SAMPLE_SECONDS or (elapsed > 0.005 and self._sample_bytes >= 4 * self._chunk):
-            _note(self._rates, self._sample_bytes / elapsed, now, keep_less=False)
+            self._note(self._sample_bytes / elapsed, now)
             self._sample_from, self._sample_bytes = now, 0
 
     def idle(self) -> None:
@@ -77,8 +76,8 @@ class Window:
 
     @property
     def delay(self) -> float:
-        """Seconds to the first byte, best of lately; 0 while unknown."""
-        return self._delays[0][1] if self._delays else 0.0
+        """Seconds to the first byte at best; 0 while unknown."""
+        return self._delay if self._delay < math.inf else 0.0
 
     @property
     def size(self) -> int:
@@ -92,11 +91,10 @@ class Window:
         """Seconds until `queued` bytes, all those requested, would have come; infinity while unknown."""
         return self.delay + queued / self.rate if self.rate else math.inf
 
-
-def _note(samples: list[tuple[float, float]], value: float, now: float, *, keep_less: bool) -> None:
-    """Keep the running extreme of the last REMEMBER_SECONDS in front (a monotonic queue)."""
-    while samples and (samples[-1][1] >= value if keep_less else samples[-1][1] <= value):
-        samples.pop()
-    samples.append((now, value))
-    while now - samples[0][0] > REMEMBER_SECONDS:
-        samples.pop(0)
+    def _note(self, rate: float, now: float) -> None:
+        """Keep the best of the last REMEMBER_SECONDS in front (a monotonic queue)."""
+        while self._rates and self._rates[-1][1] <= rate:
+            self._rates.pop()
+        self._rates.append((now, rate))
+        while now - self._rates[0][0] > REMEMBER_SECONDS:
+            self._rates.pop(0)

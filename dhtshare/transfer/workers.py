@@ -81,13 +81,14 @@ class Workers:
         return result  # type: ignore[return-value]
 
     def stop(self) -> None:
-        """End the threads and wait for them; results of what they were doing are dropped."""
+        """End the threads, wait for them, and give back the results of what they were still doing."""
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
         self._threads.clear()
         self._loop = None
+        self._deliver()
 
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:

@@ -79,15 +79,23 @@ class MemorySink:
 
 
 @contextlib.asynccontextmanager
-async def peer(*offers: FileOffer, upload: int = 0, seed: int = 1) -> AsyncIterator[tuple[Exchange, Address]]:
+async def peer(
+    *offers: FileOffer,
+    upload: int = 0,
+    download: int = 0,
+    seed: int = 1,
+    rules: ScopeRules | None = None,
+    encryption: str = "auto",
+) -> AsyncIterator[tuple[Exchange, Address]]:
     """An exchange that listens on loopback."""
     listening = listen("127.0.0.1", 0)
     exchange = Exchange(
         network=NETWORK,
         key=SigningKey.from_seed(seed.to_bytes(32, "big")),
-        rules=ScopeRules(),
+        rules=rules or ScopeRules(),
         shelf=Shelf(*offers),
-        limits=Limits(upload),
+        limits=Limits(upload, download),
+        encryption=encryption,
         rng=random.Random(seed),
     )
     await exchange.start(listening.tcp)

@@ -1,0 +1,206 @@
+"""From the picker's choice to a stored chunk: ask, receive, verify and store in threads, ask again.
+
+While one chunk is hashed and written the next is on its way. Believes no peer: a chunk counts when it was verified
+and stored. Knows nothing of addresses, dials or when to give up: that is the swarm's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Protocol
+
+from dhtshare.content.layout import Layout
+from dhtshare.errors import NetworkError
+from dhtshare.transfer.buffers import Buffers
+from dhtshare.transfer.jobs import Job
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, MAX_REQUESTS_IN_FLIGHT, MAX_RUN_CHUNKS
+from dhtshare.transfer.picker import Picker
+from dhtshare.transfer.ports import Sink
+from dhtshare.transfer.source import UNKNOWN_SECONDS, SwarmPeer
+from dhtshare.transfer.workers import Workers
+
+MAX_REQUESTS_PER_PEER = MAX_REQUESTS_IN_FLIGHT // 2
+"""The other half is for questions, and for what was cancelled and is not answered yet."""
+
+RUN_BYTES = MAX_PAYLOAD_BYTES // 4
+"""Small chunks asked for together: enough to hide the round trip, few enough for two threads to share the work."""
+
+
+class Overseer(Protocol):
+    """The swarm."""
+
+    def stored(self, peer: SwarmPeer, chunk: int, length: int) -> None:
+        """A chunk from this peer is verified and on the disk."""
+
+    def wasted(self, length: int) -> None:
+        """A right chunk came a second time."""
+
+    def false(self, peer: SwarmPeer, chunk: int, length: int) -> None:
+        """What the peer sent is not this chunk."""
+
+    def settled(self, peer: SwarmPeer, *, false: bool) -> None:
+        """One of the peer's jobs is through."""
+
+    def broken(self, error: BaseException) -> None:
+        """The disk failed."""
+
+
+class Pipeline:
+    """The jobs of one fetch. Invariant: what they promised of `buffers` is given back when they end."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        sink: Sink,
+        picker: Picker,
+        buffers: Buffers,
+        verifiers: Workers,
+        overseer: Overseer,
+        peers: Callable[[], Iterable[SwarmPeer]],
+    ) -> None:
+        self._layout = layout
+        self._sink = sink
+        self._picker = picker
+        self._buffers = buffers
+        self._verifiers = verifiers
+        self._overseer = overseer
+        self._peers = peers
+        self._loop = asyncio.get_running_loop()
+        self._jobs: set[Job] = set()
+        self._verifying = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._waits_for_room = False
+        self._stopped = False
+
+    def fill(self, peer: SwarmPeer) -> None:
+        """Ask the peer for as much as its window holds."""
+        connection, slots = peer.connection, self._layout.slot
+        while not self._stopped and connection.is_open and not connection.choked:
+            if peer.in_flight >= peer.window.size or connection.requests_in_flight >= MAX_REQUESTS_PER_PEER:
+                return
+            now = self._loop.time()
+            run = MAX_RUN_CHUNKS if peer.window.proven else 1
+            picked = self._picker.pick(peer, run, now=now, would_take=peer.expected(RUN_BYTES))
+            if not picked:
+                return
+            chunks, length = picked[:1], slots(picked[0]).length
+            for chunk in picked[1:]:
+                more = slots(chunk).length
+                if length + more > RUN_BYTES:
+                    break
+                chunks.append(chunk)
+                length += more
+            if not self._buffers.promise(length):
+                self._wait_for_room()
+                return
+            self._start(Job(self, self._buffers, peer, chunks, length), now)
+
+    def fill_all(self) -> None:
+        """Ask every peer."""
+        for peer in list(self._peers()):
+            self.fill(peer)
+
+    async def stop(self) -> None:
+        """Abandon what is under way and wait for what is being written: the sink may be closed afterwards."""
+        self._stopped = True
+        for job in list(self._jobs):
+            job.abandon()
+        self._jobs.clear()
+        await self._quiet.wait()
+
+    def _start(self, job: Job, now: float) -> None:
+        peer = job.peer
+        self._jobs.add(job)
+        expected = peer.expected(job.length) if peer.window.rate else UNKNOWN_SECONDS
+        for chunk in job.chunks:
+            self._picker.requested(peer, chunk, now + expected)
+        try:
+            job.ask(now)
+        except NetworkError:
+            self._jobs.discard(job)
+            job.abandon()  # the connection is closing; its end puts the chunks back
+
+    def _wait_for_room(self) -> None:
+        if not self._waits_for_room:
+            self._waits_for_room = True
+            self._buffers.when_free(self._room_again)
+
+    def _room_again(self) -> None:
+        self._waits_for_room = False
+        self.fill_all()
+
+    # What jobs say.
+
+    def arrived(self, job: Job) -> None:
+        """All bytes of a job are here."""
+        self._jobs.discard(job)
+        self._verifying += 1
+        self._quiet.clear()
+        self._verifiers.submit(partial(self._check, job), partial(self._checked, job))
+        self.fill(job.peer)
+
+    def refused(self, job: Job, *, lacks: bool) -> None:
+        """The peer will not send a job."""
+        self._jobs.discard(job)
+        for chunk in job.chunks:
+            if lacks:
+                self._picker.lacks(job.peer, chunk)
+            else:
+                self._picker.refused(job.peer, chunk)
+        self.fill_all()
+        self._overseer.settled(job.peer, false=False)
+
+    def lost(self, job: Job) -> None:
+        """The connection ended; the picker hears of it from the swarm."""
+        self._jobs.discard(job)
+
+    # Verifying.
+
+    def _check(self, job: Job) -> list[bool]:
+        """In a worker thread: which chunks of the job are right; those are stored."""
+        right, at, view = [], 0, job.view
+        for chunk in job.chunks:
+            length = self._layout.slot(chunk).length
+            data = view[at : at + length]
+            at += length
+            good = self._layout.verify(chunk, data)
+            if good and chunk not in self._sink.have:
+                self._sink.store(chunk, data)
+            right.append(good)
+        return right
+
+    def _checked(self, job: Job, result: object, error: BaseException | None) -> None:
+        peer = job.peer
+        job.end()
+        self._verifying -= 1
+        if not self._verifying:
+            self._quiet.set()
+        if error is not None:
+            self._overseer.broken(error)
+            return
+        assert isinstance(result, list)
+        for chunk, right in zip(job.chunks, result, strict=True):
+            length = self._layout.slot(chunk).length
+            if not right:
+                self._picker.failed(peer, chunk)
+                self._overseer.false(peer, chunk, length)
+            elif self._picker.is_verified(chunk):
+                self._overseer.wasted(length)
+            else:
+                for other in self._picker.verified(chunk):
+                    if other is not peer:
+                        self._cancel(other, chunk)
+                self._overseer.stored(peer, chunk, length)
+        if all(result):
+            peer.window.verified()
+        self._overseer.settled(peer, false=not all(result))
+        self.fill(peer)
+
+    def _cancel(self, peer: object, chunk: int) -> None:
+        """Others were asked for this chunk at the tail, and it is here now."""
+        for job in [job for job in self._jobs if job.peer is peer and job.chunks == [chunk]]:
+            self._jobs.discard(job)
+            job.abandon()

@@ -1,0 +1,115 @@
+"""What a fetch tells while it runs and at its end: events, sums, and who gave what. Pure.
+
+Events are plain objects, as they stand on the command line's JSON: `started`, `peer`, `chunk_bad`, `progress` at most
+four times a second, `finished`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dhtshare.content.layout import Layout
+from dhtshare.network import Address
+from dhtshare.transfer.picker import Picker
+
+SECONDS_BETWEEN_EVENTS = 0.25
+MAP_CELLS = 100
+"""The chunk map has one digit, 0 to 8, for each of so many stretches of the content."""
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Source:
+    """What one peer gave. Bytes of right chunks only."""
+
+    address: str
+    chunks: int = 0
+    bytes: int = 0
+    bad_chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmResult:
+    """What it took. Bytes of content; `names`: what peers call it, and how many do."""
+
+    downloaded: int
+    discarded: int
+    seconds: float
+    sources: tuple[Source, ...]
+    names: Counter[str]
+
+
+class Report:
+    """The sums of one fetch. `total`: bytes that were missing when it started."""
+
+    def __init__(self, layout: Layout, picker: Picker, total: int, on_event: OnEvent, now: float) -> None:
+        self.names: Counter[str] = Counter()
+        self.stored = self.discarded = 0
+        self.progress_at = now
+        self._layout = layout
+        self._picker = picker
+        self._total = total
+        self._on_event = on_event
+        self._started = self._told_at = now
+        self._sources: dict[str, Source] = {}
+
+    def started(self) -> None:
+        """The fetch begins."""
+        self._event("started", size=self._total, chunks=self._layout.chunk_count)
+
+    def peer(self, address: Address, state: str, **fields: object) -> None:
+        """Something happened to a peer: dialled, connected, refused, lost or banned."""
+        self._on_event({"event": "peer", "address": str(address), "state": state, **fields})
+
+    def connected(self, address: Address, chunks: int, origin: str) -> None:
+        """A peer that holds so many chunks is at work; it stands in the summary, whatever it gives."""
+        self._source(address)
+        self.peer(address, "connected", chunks=chunks, source=origin)
+
+    def chunk_stored(self, address: Address, length: int, now: float) -> None:
+        """A chunk is verified and on the disk; its peer may be gone by now."""
+        source = self._source(address)
+        source.chunks += 1
+        source.bytes += length
+        self.stored += length
+        self.progress_at = now
+
+    def chunk_false(self, address: Address, chunk: int, length: int) -> None:
+        """A peer sent a false chunk."""
+        self._source(address).bad_chunks += 1
+        self.discarded += length
+        self._on_event({"event": "chunk_bad", "chunk": chunk, "address": str(address)})
+
+    def _source(self, address: Address) -> Source:
+        return self._sources.setdefault(str(address), Source(str(address)))
+
+    def progress(self, now: float, rate: float, peers: int, *, last: bool = False) -> None:
+        """Tell how far it is, unless it was told a moment ago. `rate` in bytes a second."""
+        if not last and now - self._told_at < SECONDS_BETWEEN_EVENTS:
+            return
+        self._told_at = now
+        full, copies, nobody = self._picker.availability()
+        self._event(
+            "finished" if last else "progress",
+            done=self.stored,
+            total=self._total,
+            rate=round(rate),
+            eta=round((self._total - self.stored) / rate, 1) if rate > 0 else None,
+            peers=peers,
+            full_copies=full,
+            copies=round(copies, 2),
+            missing_everywhere=nobody,
+            map=self._picker.map(MAP_CELLS),
+        )
+
+    def result(self, now: float) -> SwarmResult:
+        """The sums at the end, who gave most first."""
+        sources = tuple(sorted(self._sources.values(), key=lambda source: -source.bytes))
+        return SwarmResult(self.stored, self.discarded, now - self._started, sources, self.names)
+
+    def _event(self, name: str, **fields: object) -> None:
+        self._on_event({"event": name, "hash": self._layout.content_hash.hex(), **fields})

@@ -1,0 +1,83 @@
+"""Slots go round: who gives gets, who waited comes next, and nobody waits while a slot is free."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from dhtshare.transfer.choker import MOST_SLOTS, OPTIMISTIC_ROUNDS, SLOTS, TURN_ROUNDS, Choker, Facts
+
+
+def takers(count: int, sent: float = 1e6) -> list[Facts[str]]:
+    return [Facts(f"p{number}", True, 0.0, sent) for number in range(count)]
+
+
+def test_nobody_is_choked_while_there_is_room() -> None:
+    choker: Choker[str] = Choker(random.Random(1))
+    assert all(choker.may_start(f"p{number}") for number in range(SLOTS + 1))
+    assert not choker.may_start("one too many")
+    assert choker.is_unchoked("p0")
+    assert not choker.is_unchoked("one too many")
+
+
+def test_a_slot_that_becomes_free_goes_to_who_waited_longest() -> None:
+    choker: Choker[str] = Choker(random.Random(1), slots=1)
+    for peer in ("a", "b"):
+        assert choker.may_start(peer)
+    assert not choker.may_start("first")
+    choker.decide([Facts("a", True, 9.0, 0.0), Facts("b", True, 8.0, 0.0), Facts("first", True, 0.0, 0.0)])
+    assert not choker.may_start("second")
+    assert choker.next_waiting() is None
+    waiting = {"a", "b", "first"} - {peer for peer in ("a", "b", "first") if choker.is_unchoked(peer)}
+    choker.gone("a")
+    assert choker.next_waiting() == waiting.pop()
+
+
+def test_who_sends_to_us_keeps_its_slot() -> None:
+    choker: Choker[str] = Choker(random.Random(2))
+    givers = [Facts(f"giver{number}", True, 1e5 + number, 0.0) for number in range(SLOTS)]
+    for _ in range(12):
+        unchoked = choker.decide([*takers(20, sent=0.0), *givers])
+        assert {giver.peer for giver in givers} <= unchoked
+
+
+def test_at_most_the_slots_and_the_optimistic_one() -> None:
+    choker: Choker[str] = Choker(random.Random(3))
+    for _ in range(30):
+        assert len(choker.decide(takers(50))) <= choker.slots + 1
+
+
+def test_takers_of_one_seed_take_turns() -> None:
+    choker: Choker[str] = Choker(random.Random(4))
+    rounds: Counter[str] = Counter()
+    for _ in range(20 * TURN_ROUNDS):
+        rounds.update(choker.decide(takers(3 * SLOTS)))
+    assert len(rounds) == 3 * SLOTS
+    assert min(rounds.values()) > max(rounds.values()) / 3
+
+
+def test_chance_gives_newcomers_a_slot() -> None:
+    choker: Choker[str] = Choker(random.Random(5), slots=2)
+    givers = [Facts("giver1", True, 9e6, 0.0), Facts("giver2", True, 8e6, 0.0)]
+    lucky: set[str] = set()
+    for _ in range(40 * OPTIMISTIC_ROUNDS):
+        lucky |= choker.decide([*givers, *takers(4, sent=0.0)])
+    assert lucky == {"giver1", "giver2", "p0", "p1", "p2", "p3"}
+
+
+def test_who_wants_nothing_holds_no_slot() -> None:
+    choker: Choker[str] = Choker(random.Random(6))
+    choker.may_start("idle")
+    assert choker.decide([Facts("idle", False, 0.0, 0.0)]) == set()
+    assert not choker.is_unchoked("idle")
+
+
+def test_more_slots_while_they_fill_the_line_better() -> None:
+    choker: Choker[str] = Choker(random.Random(7))
+    for _ in range(100):
+        choker.decide(takers(60, sent=1e5 * choker.slots**2))
+    assert choker.slots > SLOTS
+    assert choker.slots <= MOST_SLOTS
+    for fewer in range(100):
+        choker.decide(takers(60, sent=1e9 / 2**fewer))
+    assert choker.slots == SLOTS

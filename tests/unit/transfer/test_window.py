@@ -1,0 +1,117 @@
+"""A window fits the line: one chunk of trust at first, then rate × delay, and never its own queue."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from dhtshare.transfer.window import LEAST_CHUNKS, MOST_BYTES, REMEMBER_SECONDS, Window
+
+CHUNK = 1 << 20
+
+
+def run_line(window: Window, rate: float, delay: float, seconds: float) -> None:
+    """A peer at the end of a line: answers in order, `rate` bytes a second, after `delay`."""
+    asked: list[float] = []
+    now = free_at = 0.0
+    in_flight = 0
+    while now < seconds:
+        while in_flight < window.size:
+            asked.append(now)
+            in_flight += CHUNK
+        sent = asked.pop(0)
+        begins = max(free_at, sent + delay)
+        window.answered(begins - sent)
+        free_at = now = begins + CHUNK / rate
+        window.received(CHUNK, now)
+        window.verified()
+        in_flight -= CHUNK
+
+
+def test_one_chunk_until_one_was_right() -> None:
+    window = Window(CHUNK)
+    assert window.size == CHUNK
+    window.answered(0.001)
+    for tick in range(1, 20):
+        window.received(CHUNK, tick * 0.001)
+    assert window.size == CHUNK
+    window.verified()
+    assert window.proven
+    assert window.size >= LEAST_CHUNKS * CHUNK
+
+
+@pytest.mark.parametrize(
+    ("rate", "delay"),
+    [
+        (100e6, 0.020),  # 2 MB on the line
+        (1e9, 0.005),  # 5 MB
+        (12.5e6, 0.100),  # 1.25 MB
+    ],
+)
+def test_it_grows_to_what_the_line_holds(rate: float, delay: float) -> None:
+    window = Window(CHUNK)
+    run_line(window, rate, delay, 5.0)
+    assert window.rate == pytest.approx(rate, rel=0.15)
+    assert rate * delay <= window.size <= 4 * rate * delay + LEAST_CHUNKS * CHUNK + 0.01 * rate
+
+
+def test_a_slow_peer_gets_no_deep_queue() -> None:
+    window = Window(CHUNK)
+    run_line(window, 250e3, 0.05, 60.0)
+    assert window.size == LEAST_CHUNKS * CHUNK
+
+
+def test_a_queue_does_not_justify_itself() -> None:
+    window = Window(CHUNK)
+    run_line(window, 10e6, 0.010, 120.0)
+    assert window.delay == pytest.approx(0.010)
+    assert window.size == LEAST_CHUNKS * CHUNK
+
+
+def test_it_is_bounded_whatever_is_measured() -> None:
+    window = Window(CHUNK)
+    window.verified()
+    window.answered(30.0)
+    window.received(CHUNK, 0.0)
+    for tick in range(1, 50):
+        window.received(64 * CHUNK, tick * 0.01)
+    assert window.size == MOST_BYTES
+
+
+def test_what_was_is_forgotten() -> None:
+    window = Window(CHUNK)
+    window.received(1, 0.0)
+    window.received(8 * CHUNK, 0.1)
+    fast = window.rate
+    window.received(1000, 0.1 + 0.3)
+    assert window.rate == fast
+    window.received(1000, 0.4 + REMEMBER_SECONDS)
+    assert window.rate < fast / 100
+
+
+def test_a_pause_measures_nothing() -> None:
+    window = Window(CHUNK)
+    window.received(CHUNK, 0.0)
+    window.received(8 * CHUNK, 0.1)
+    before = window.rate
+    window.idle()
+    window.received(CHUNK, 9.0)
+    window.received(8 * CHUNK, 9.1)
+    assert window.rate == pytest.approx(before, rel=0.01)
+
+
+def test_an_unknown_rate_expects_nothing() -> None:
+    window = Window(CHUNK)
+    assert window.expected(CHUNK) == math.inf
+    window.received(CHUNK, 0.0)
+    window.received(8 * CHUNK, 1.0)
+    assert window.expected(8 * CHUNK) == pytest.approx(1.0)
+
+
+def test_the_least_delay_counts() -> None:
+    window = Window(CHUNK)
+    assert window.delay == 0.0
+    for delay in (0.3, 0.02, 5.0):
+        window.answered(delay)
+    assert window.delay == 0.02

@@ -1,0 +1,107 @@
+"""Threads give every result back, on the loop, also when there are thousands or somebody is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from dhtshare.transfer.buffers import BLOCK_BYTES, KEPT_BLOCKS, Buffers
+from dhtshare.transfer.workers import Workers
+
+
+@pytest.fixture
+async def workers() -> Workers:
+    return Workers("test", 3)
+
+
+async def test_every_result_comes_back_on_the_loop(workers: Workers) -> None:
+    here = threading.get_ident()
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    def then(result: object, error: BaseException | None) -> None:
+        assert threading.get_ident() == here
+        assert isinstance(result, int)
+        seen.append(result)
+        if len(seen) == 5000:
+            done.set()
+
+    for number in range(5000):
+        workers.submit(lambda number=number: number, then)  # type: ignore[misc]
+    async with asyncio.timeout(30):
+        await done.wait()
+    assert sorted(seen) == list(range(5000))
+    workers.stop()
+
+
+async def test_an_error_is_raised_where_the_result_was_wanted(workers: Workers) -> None:
+    def fails() -> None:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        await workers.call(fails)
+    with pytest.raises(OSError, match="disk"):
+        await workers.finish(fails)
+    assert await workers.call(threading.get_ident) != threading.get_ident()
+    workers.stop()
+
+
+async def test_finish_outlives_a_cancellation(workers: Workers) -> None:
+    may_go, began = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def slow() -> None:
+        began.set()
+        may_go.wait(10)
+        ended.append(True)
+
+    task = asyncio.create_task(workers.finish(slow))
+    await workers.call(lambda: began.wait(10))
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    may_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == [True]
+    workers.stop()
+
+
+async def test_threads_end_with_their_owner(workers: Workers) -> None:
+    await workers.call(lambda: None)
+    assert sum(thread.name.startswith("test-") for thread in threading.enumerate()) == 3
+    workers.stop()
+    assert not any(thread.name.startswith("test-") for thread in threading.enumerate())
+
+
+def test_promises_are_bounded_and_those_who_wait_hear_of_room() -> None:
+    buffers = Buffers(limit=3 * BLOCK_BYTES)
+    called: list[str] = []
+    assert buffers.promise(2 * BLOCK_BYTES)
+    assert not buffers.promise(2 * BLOCK_BYTES)
+    buffers.when_free(lambda: called.append("room"))
+    buffers.give_back(2 * BLOCK_BYTES)
+    assert called == ["room"]
+    assert buffers.promised == 0
+    buffers.give_back(0)
+    assert called == ["room"]
+
+
+def test_blocks_are_used_again_and_not_hoarded() -> None:
+    buffers = Buffers()
+    first = buffers.take(BLOCK_BYTES)
+    buffers.recycle(first)
+    assert buffers.take(1000) is first
+    for _ in range(3 * KEPT_BLOCKS):
+        buffers.recycle(bytearray(BLOCK_BYTES))
+    kept = {id(buffers.take(BLOCK_BYTES)) for _ in range(KEPT_BLOCKS)}
+    assert len(kept) == KEPT_BLOCKS
+
+
+def test_a_small_or_a_large_buffer_is_as_long_as_it_must_be() -> None:
+    buffers = Buffers()
+    assert len(buffers.take(100)) == 100
+    assert len(buffers.take(BLOCK_BYTES // 2)) == BLOCK_BYTES
+    assert len(buffers.take(16 * BLOCK_BYTES)) == 16 * BLOCK_BYTES
