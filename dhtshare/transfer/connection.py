@@ -214,6 +214,8 @@ class Connection(asyncio.BufferedProtocol):
         if self.error is None:
             self.error = error
         if politely:
+            if self._outbox is not None:
+                self._outbox.flush()
             self._transport.close()
         else:
             self._transport.abort()

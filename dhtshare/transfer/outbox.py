@@ -71,7 +71,7 @@ class Outbox:
         frame = encode(message)
         self._cap.charge(len(frame), self._loop.time())
         if self._current is None and self._writable.is_set() and not self._small:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
             self._small.append(frame)
             return
         self._small.append(frame)
@@ -80,7 +80,8 @@ class Outbox:
             raise NetworkError("The peer does not read what it asked for.")
         self._wake.set()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send small frames now, unless an answer is under way."""
         if self._current is None and self._writable.is_set() and self._small:
             data, self._small, self._small_bytes = b"".join(self._small), [], 0
             self._transport.write(data)
