@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dhtshare.errors import UsageError
-from dhtshare.network import DEFAULT_NETWORK, IPNetwork
+from dhtshare.network import DEFAULT_NETWORK, LOWEST_GLOBAL_PORT, IPNetwork
 
 DEFAULT_PORT = 4470
 REACHABLE = ("auto", "yes", "no")
 ENCRYPTION = ("auto", "never")
-LOWEST_ANNOUNCED_PORT = 1024
 
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMG]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _FACTOR = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -65,8 +64,8 @@ class NodeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:
             raise UsageError(f"Port {self.port} is outside 0–65535.")
-        if self.announce_port is not None and not LOWEST_ANNOUNCED_PORT <= self.announce_port < 65536:
-            raise UsageError(f"--announce-port {self.announce_port} is outside {LOWEST_ANNOUNCED_PORT}–65535.")
+        if self.announce_port is not None and not LOWEST_GLOBAL_PORT <= self.announce_port < 65536:
+            raise UsageError(f"--announce-port {self.announce_port} is outside {LOWEST_GLOBAL_PORT}–65535.")
         if self.reachable not in REACHABLE:
             raise UsageError(f"--reachable is one of {', '.join(REACHABLE)}, not '{self.reachable}'.")
         if self.encryption not in ENCRYPTION:

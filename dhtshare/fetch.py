@@ -155,7 +155,7 @@ class _Fetch:
             unfinished,
             wanted=unfinished.wanted,
             options=SwarmOptions(sequential=self._request.sequential, timeout=self._request.timeout),
-            on_event=lambda event: self._emit(dict(event)),
+            on_event=lambda event: self._emit({**event, "name": unfinished.path.name}),
         )
 
         async def introduce() -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from dhtshare.content.link import PeerHint
 from dhtshare.errors import DhtshareError
-from dhtshare.network import Address, Scope, ScopeRules, network_tag
+from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope, ScopeRules, network_tag
 from dhtshare.providers import Lead, ProviderFeed, hint_addresses
 from dhtshare.transfer.asking import PeerHas
 from dhtshare.transfer.dialler import PeerAddress
@@ -16,7 +16,6 @@ from dhtshare.transfer.exchange import Exchange
 
 ASKED_AT_MOST = 40  # as many as a fetch would connect to (design.md, section 7)
 ASKED_PER_NETWORK = 4  # of one /24 or /48 for one content (threats.md: a DDoS tool); the LAN has no such cap
-LOWEST_GLOBAL_PORT = 1024  # nobody is led to a system's own services
 ANSWER_SECONDS = 2.0
 LOOKUP_SECONDS = 10.0
 

@@ -19,6 +19,8 @@ PROTOCOL_VERSION = 1
 DEFAULT_NETWORK = "dhtshare"
 NETWORK_ID_BYTES = 4
 MAX_NETWORK_NAME_BYTES = 64
+LOWEST_GLOBAL_PORT = 1024
+"""In the global scopes nobody is led to a port below: those are a system's own services."""
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -105,24 +105,38 @@ async def _results(
     results: list[dict[str, Any]] = []
     failures: list[DhtshareError] = []
     weak: list[str] = []
+    alone: list[str] = []
     for path, outcome in zip(_distinct(request.paths, lambda _: None), outcomes, strict=True):
         if isinstance(outcome, DhtshareError):
             failures.append(outcome)
             results.append(failed(path, outcome))
             continue
         receipt = await node.seeding.receipt(outcome.item.content_hash) if request.wait else None
-        if receipt is not None and not receipt.quorum:
+        if receipt is not None and receipt.alone:
+            alone.append(outcome.item.name)
+        elif receipt is not None and not receipt.quorum:
             weak.append(outcome.item.name)
         results.append(_result(node, outcome, receipt))
+    if alone:
+        emit(
+            {
+                "event": "message",
+                "message": f"No other node is known yet; {_listed(alone)} will be announced when one is.",
+            }
+        )
     raise_for(failures, results)
     if weak:
         error = QuorumError(
-            f"Announced below quorum: {', '.join(weak[:3])}{' …' if len(weak) > 3 else ''}. "
+            f"Announced below quorum: {_listed(weak)}. "
             "It stays shared and is announced again by itself; see: dhtshare status."
         )
         error.result = results
         raise error
     return results
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def _result(node: Node, prepared: Prepared, receipt: Receipt | None) -> dict[str, Any]:

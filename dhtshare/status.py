@@ -84,6 +84,7 @@ async def status(node: Node, request: StatusRequest, emit: Emit) -> dict[str, An
         "contacts": node.contacts,
         "dht": status_report(node.dht),
         "records": node.records_held(),
+        "clock_is_wrong": node.records.clock_is_wrong,
         "announcements": node.seeding.status(),
         "library": {state.value: counts.get(state, 0) for state in counts},
         "transfers": {

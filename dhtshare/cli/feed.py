@@ -46,6 +46,8 @@ class Progress:
         if not isinstance(done, int) or not isinstance(size, int):
             return None
         event, name = fields.get("event"), fields.get("name") or fields.get("path") or fields.get("hash")
+        if event == "finished":
+            event = "progress"  # the same bar at its end
         doing = [] if event == "progress" else [event]  # a transfer needs no verb, hashing and verifying do
         return cls(
             key=f"{event} {fields.get('hash', name)}",

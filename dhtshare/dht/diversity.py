@@ -6,12 +6,11 @@ a few times. In the LAN scope one machine may run many nodes, so nothing is limi
 
 from __future__ import annotations
 
-from dhtshare.network import Address, Scope, network_tag
+from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope, network_tag
 
 PER_IP = 1
 PER_NETWORK = 2  # in a bucket, and among the closest of a lookup
 PER_NETWORK_IN_TABLE = 10
-LOWEST_GLOBAL_PORT = 1024
 
 
 class Diversity:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dhtshare.errors import NetworkError
-from dhtshare.network import Address, Scope, ScopeRules, is_loopback
+from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope, ScopeRules, is_loopback
 from dhtshare.transfer.connection import Connection, EncryptionNeededError
 from dhtshare.transfer.greeting import Greeter
 from dhtshare.transfer.sockets import tune
@@ -18,8 +18,6 @@ from dhtshare.transfer.tls import client_context
 CONNECT_SECONDS = 5.0
 HANDSHAKE_SECONDS = 10.0
 BAN_SECONDS = 3600.0
-LOWEST_PORT = 1024
-"""In global scopes nothing below is dialled: a false record must not aim us at somebody's mail server."""
 
 PEER_ID_BYTES = 32
 
@@ -71,7 +69,11 @@ class Dialler:
     def may_dial(self, address: Address) -> bool:
         """Whether it is an address of a scope, with a port that may be dialled there, and not banned."""
         scope = self._rules.scope_of(address.host)
-        return scope is not None and (scope is Scope.LAN or address.port >= LOWEST_PORT) and not self.is_banned(address)
+        return (
+            scope is not None
+            and (scope is Scope.LAN or address.port >= LOWEST_GLOBAL_PORT)
+            and not self.is_banned(address)
+        )
 
     async def connect(self, peer: PeerAddress) -> Connection:
         """An open connection, made now or before. HELLO is sent, not yet answered: ask at once.

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from dhtshare.network import Address, Scope, ScopeRules, network_tag
+from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope, ScopeRules, network_tag
 
 ATTEMPTS_PER_ADDRESS = 2
 ATTEMPTS_PER_IP = 4
 IPS_PER_NETWORK = 4
-LOWEST_GLOBAL_PORT = 1024
 DIALS_IN_FLIGHT = 8
 CONNECTIONS = 40
 RETRY_SECONDS = 5.0

@@ -9,11 +9,11 @@ from dhtshare.dht.contact import Contact
 from dhtshare.dht.messages import Reply
 from dhtshare.dht.records.finds import FindProviders, read_providers
 from dhtshare.dht.records.holding import Holding
-from dhtshare.dht.records.limits import LOWEST_GLOBAL_PORT, PROVIDER_TARGET
+from dhtshare.dht.records.limits import PROVIDER_TARGET
 from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.provider import ANSWER4_BYTES, Provider, answered, read_answers
 from dhtshare.dht.records.streaming import stream
-from dhtshare.network import Address, Scope
+from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope
 
 PARTS = 2  # datagrams of each holder: about a hundred providers, of twenty holders and a fresh sample each
 

@@ -12,7 +12,6 @@ ENTRY_TTL = 24 * 3600.0
 ENTRY_PERIOD = 11 * 3600.0
 ENTRY_TARGET = 10
 MAX_AHEAD = 25 * 3600.0  # an expiry further ahead is refused
-LOWEST_GLOBAL_PORT = 1024  # nobody is sent to a system's own services in a global scope
 
 MAX_RECORDS = 100_000
 MAX_BYTES = 64 << 20

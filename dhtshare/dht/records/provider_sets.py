@@ -13,7 +13,6 @@ from typing import cast
 
 from dhtshare.dht.records.budget import Budget, Candidate
 from dhtshare.dht.records.limits import (
-    LOWEST_GLOBAL_PORT,
     MAX_PROVIDERS_PER_ADDRESS,
     PROVIDER_BYTES,
     PROVIDER_TTL,
@@ -29,7 +28,7 @@ from dhtshare.dht.records.provider import (
     source_of,
     tag_of,
 )
-from dhtshare.network import Address, Scope
+from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope
 
 _IP_BYTES = 16
 
