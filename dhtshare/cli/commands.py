@@ -76,7 +76,7 @@ def _load(name: str) -> Any:
     if not isinstance(found, Verbs):
         return _command(name, found)
     between = callback(found.help, outermost=False)
-    app = typer.Typer(cls=QuickGroup, add_completion=False)
+    app = typer.Typer(cls=QuickGroup, name=name, add_completion=False)
     app.callback()(between)
     group = _with_hints(typer.main.get_command(app), between)
     for verb, function in found.verbs.items():
