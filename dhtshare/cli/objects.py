@@ -6,6 +6,7 @@ Known names get units; what is nested gets a heading or a table. A new field sho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from dhtshare.cli.blocks import Block, Column, Fields, Line, Table
@@ -17,6 +18,7 @@ _SIZES = frozenset(
 _RATES = frozenset({"rate", "upload", "download", "upload_rate", "download_rate"})
 _LIMITS = frozenset({"max_upload", "max_download"})
 _SECONDS = frozenset({"seconds", "uptime", "age", "rtt", "last_seen", "renews_in"})
+_MOMENTS = frozenset({"next_renewal", "clock", "added"})  # Unix times
 
 
 def object_view(result: Mapping[str, Any]) -> list[Block]:
@@ -39,6 +41,8 @@ def shown(name: str, value: Any) -> str:
             return human_rate(value)
         if name in _SECONDS or name.endswith("_seconds"):
             return human_seconds(value)
+        if name in _MOMENTS:
+            return datetime.fromtimestamp(value).astimezone().isoformat(" ", "seconds")
         return str(value) if isinstance(value, int) else f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(shown("", item) for item in value) or "–"

@@ -1,6 +1,7 @@
 """Blocks as plain lines and on a terminal: aligned, complete, and never raw."""
 
 import io
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -110,6 +111,11 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_values_show_their_unit(name: str, value: object, text: str) -> None:
     assert shown(name, value) == text
+
+
+def test_a_moment_is_shown_as_the_time_on_the_clock_here() -> None:
+    moment = datetime(2026, 3, 1, 12, 30, 5).astimezone()
+    assert shown("next_renewal", moment.timestamp() + 0.4) == moment.isoformat(" ")
 
 
 def test_any_object_is_shown_whole() -> None:

@@ -1,0 +1,92 @@
+"""What `dhtshare status` says to people at a glance, and what it warns of."""
+
+import copy
+from typing import Any
+
+from dhtshare.cli.plain import plain_lines
+from dhtshare.cli.status import status_page
+
+WALL = 1_800_000_000.0
+STATUS: dict[str, Any] = {
+    "address": "192.168.1.7:4470",
+    "network": "dhtshare",
+    "uptime": 7500.0,
+    "contacts": 12,
+    "home": "/home/x/.dhtshare",
+    "dht": {
+        "estimated_size": 300,
+        "scopes": {
+            "lan": {"contacts": 2, "client": False, "external": None, "dialable": None},
+            "ipv4": {"contacts": 10, "client": True, "external": "203.0.113.9", "dialable": False},
+        },
+    },
+    "records": {"entries": 15, "withdrawals": 0, "providers": 1, "keys": 71},
+    "clock_is_wrong": False,
+    "announcements": {
+        "shared": 3,
+        "announced": 2,
+        "below_quorum": 0,
+        "alone": 0,
+        "acks": 90,
+        "verified": 80,
+        "next_renewal": WALL + 3600,
+    },
+    "library": {"shared": 3, "changed": 0},
+    "transfers": {"connections": 1, "uploaded": 481, "downloaded": 3_000_000, "fetches": 1},
+    "rates": {"upload": 0.0, "download": 1536.0, "max_upload": 102_400, "max_download": 0},
+    "memory": 48_238_592,
+}
+
+
+def page(**changes: Any) -> list[str]:
+    result = copy.deepcopy(STATUS)
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        inner = result
+        for name in way:
+            inner = inner[name]
+        inner[last] = value
+    return list(plain_lines(status_page(result, WALL)))
+
+
+def test_the_page_of_a_node_that_does_well() -> None:
+    assert page() == [
+        "Listening on 192.168.1.7:4470 for 2 h 05 min",
+        "network            dhtshare: 12 contacts, about 300 nodes in all",
+        "  home network     2 contacts, answers others",
+        "  Internet (IPv4)  10 contacts, seen from outside as 203.0.113.9, takes part as a client, "
+        "others cannot dial it",
+        "library            3 shared",
+        "announced          2 of 3 items, 90 copies on other nodes, renews in 1 h 00 min",
+        "held for others    15 keyword entries, 1 provider record",
+        "transfers          1 connection, 1 fetch under way; 2.9 MiB received, 481 B given",
+        "download           1.5 KiB/s (limit: unlimited)",
+        "upload             0 B/s (limit: 100.0 KiB/s)",
+        "memory             46.0 MiB",
+        "home               /home/x/.dhtshare",
+    ]
+
+
+def test_a_renewal_that_is_late_is_due_not_negative() -> None:
+    assert any("renewal due" in line for line in page(announcements__next_renewal=WALL - 5))
+
+
+def test_an_empty_library_has_nothing_to_announce() -> None:
+    lines = page(library={}, announcements__shared=0)
+    assert "library            nothing shared yet" in lines
+    assert "announced          nothing to announce" in lines
+
+
+def test_what_needs_somebody_is_said_last() -> None:
+    for change, words in (
+        ({"contacts": 0}, "--bootstrap HOST:PORT"),
+        ({"announcements__below_quorum": 2}, "2 items announced below quorum"),
+        ({"library__missing": 1}, "1 item changed or gone"),
+        ({"clock_is_wrong": True}, "clock"),
+        ({"warnings": ["renewals fall behind"]}, "renewals fall behind"),
+    ):
+        assert words in page(**change)[-1]  # type: ignore[arg-type]
+
+
+def test_a_node_without_contacts_is_not_also_told_of_its_quorum() -> None:
+    assert not any("below quorum" in line for line in page(contacts=0, announcements__below_quorum=1))
