@@ -40,9 +40,9 @@ class _Walk:
             split = (raw, b"") if len(raw) == ANSWER4_BYTES else (b"", raw)
             self._take(read_answers(*split, scope), found)
 
-        def on_reply(_contact: Contact, reply: Reply) -> None:
+        def on_reply(contact: Contact, reply: Reply) -> None:
             for part in reply.parts:
-                self._take(read_providers(part, scope), found)
+                self._take(read_providers(part, scope), found, contact.address.host)
 
         if holding.dht.contacts:
             await holding.dht.walk(
@@ -54,13 +54,17 @@ class _Walk:
                 k=PROVIDER_TARGET,
             )
 
-    def _take(self, providers: Iterable[Provider], found: Callable[[Provider], None]) -> None:
+    def _take(
+        self, providers: Iterable[Provider], found: Callable[[Provider], None], answerer: str | None = None
+    ) -> None:
+        """Pass on what nobody passed on before and what `answerer` may name: nobody leads us to our own loopback."""
         scope = self._holding.dht.scope
         lowest = 1 if scope is Scope.LAN else LOWEST_GLOBAL_PORT
         for provider in providers:
             address = provider.address
             if address in self._seen or address.port < lowest:
                 continue
-            if self._holding.rules.scope_of(address.host) is scope:
+            rules = self._holding.rules
+            if rules.scope_of(address.host) is scope and (answerer is None or rules.may_name(address.host, answerer)):
                 self._seen.add(address)
                 found(provider)
