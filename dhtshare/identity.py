@@ -83,7 +83,7 @@ class Identity:
         try:
             fields = msgpack.unpackb(raw, strict_map_key=False)
             return cls(SigningKey.from_seed(fields[1]), SigningKey.from_seed(fields[2]))
-        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
             raise DiskError(
                 f"{path} is damaged. Restore it from a backup, or remove it to get a new identity."
             ) from error

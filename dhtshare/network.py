@@ -28,7 +28,10 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def network_id(name: str) -> bytes:
     """4 bytes of BLAKE3 over protocol version and network name; opens every datagram and handshake."""
-    raw = name.encode()
+    try:
+        raw = name.encode()
+    except UnicodeEncodeError:
+        raise UsageError("A network name is text; this one has bytes that are none.") from None
     if not 0 < len(raw) <= MAX_NETWORK_NAME_BYTES:
         raise UsageError(f"A network name has 1 to {MAX_NETWORK_NAME_BYTES} bytes; '{name}' has {len(raw)}.")
     return blake3(b"dhtshare/%d network " % PROTOCOL_VERSION + raw).digest(length=NETWORK_ID_BYTES)

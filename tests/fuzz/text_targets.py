@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from pathlib import Path
+
+import typer
 
 from dhtshare.bootstrap_file import parse_bootstrap
+from dhtshare.cli.coercion import Coercion
 from dhtshare.cli.display import visible
+from dhtshare.config import NodeConfig, parse_size
 from dhtshare.content.globs import compile_globs
 from dhtshare.content.keywords import MAX_WORD_BYTES, MAX_WORDS, extension_of, tokenize, words_for
 from dhtshare.content.link import is_link, parse_link
 from dhtshare.content.paths import check_relative_path, dot_name, safe_name
+from dhtshare.control.arguments import decode_arguments
 from dhtshare.control.protocol import (
     End,
     Event,
@@ -21,7 +27,10 @@ from dhtshare.control.protocol import (
     encode_answer,
     encode_request,
 )
+from dhtshare.control.stories import OPERATIONS
 from dhtshare.errors import MalformedError, UsageError
+from dhtshare.network import make_address, network_id, parse_ip
+from dhtshare.targets import parse_peer
 from tests.fuzz.target import Target
 
 MAX_NAME_BYTES = 255
@@ -99,6 +108,38 @@ def control(data: bytes) -> None:
         assert decode_answer(encode_answer(answer)) == answer
 
 
+def arguments(data: bytes) -> None:
+    """The arguments of each operation, as JSON from the control socket."""
+    with contextlib.suppress(MalformedError):
+        request = decode_request(data)
+        for operation in OPERATIONS.values():
+            with contextlib.suppress(UsageError):
+                decoded = decode_arguments(operation.request, request.args)
+                for name, value in request.args.items():
+                    assert (
+                        list(given) == value if isinstance(given := getattr(decoded, name), tuple) else given == value
+                    )
+
+
+def settings(data: bytes) -> None:
+    """What stands in options and environment variables: sizes, addresses, networks."""
+    text = _text(data)
+    with contextlib.suppress(UsageError):
+        assert parse_size(text) >= 0
+    with contextlib.suppress(UsageError, MalformedError):
+        peer = parse_peer(text)
+        assert 0 < peer.port < 1 << 16
+        if parse_ip(peer.host) is not None:
+            make_address(peer.host, peer.port)
+    with contextlib.suppress(UsageError):
+        assert len(network_id(text)) == 4
+    for hint in (int, float, bool, list[int], Path | None):
+        with contextlib.suppress(typer.BadParameter):
+            Coercion(hint).coerce([text] if hint == list[int] else text, param=None, ctx=None)
+    with contextlib.suppress(UsageError):
+        NodeConfig(home=Path("/nowhere"), treat_as_public=(text,), reachable=text or "auto")
+
+
 def nodes(data: bytes) -> None:
     """A list of nodes to join by."""
     logging.getLogger("dhtshare").setLevel(logging.CRITICAL)  # each bad line is a warning
@@ -134,5 +175,19 @@ TARGETS = (
             json.dumps({"result": {"ok": True}}).encode(),
         ),
     ),
+    Target(
+        "arguments",
+        arguments,
+        tuple(
+            json.dumps({"op": op, "args": args}).encode()
+            for op, args in (
+                ("publish", {"paths": ["/a"], "keywords": ["a"], "name": None, "each": False, "wait": True}),
+                ("fetch", {"targets": ["x"], "output": ".", "only": [], "timeout": 1.5, "seed": None}),
+                ("search", {"words": ["a"], "limit": 5, "kind": "file", "timeout": 10}),
+                ("limit", {"max_upload": 1 << 20, "max_download": None}),
+            )
+        ),
+    ),
+    Target("settings", settings, (b"1.5M", f"{_HASH}@[::1]:4470".encode(), b"10.0.0.0/8", b"home", b"auto")),
     Target("nodes", nodes, (b"# list\nnode.example.org:4470\n[2001:db8::1]:4470 # mine\n",)),
 )

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import contextlib
 
+from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.descriptor import CollectionDescriptor, CollectionEntry, FileDescriptor, decode
 from dhtshare.content.layout import Layout
 from dhtshare.dht.compact import unpack_contacts
-from dhtshare.dht.messages import Method
+from dhtshare.dht.messages import Body, Method
+from dhtshare.dht.records.copies import Pull, Pulled, Survey, Surveyed
 from dhtshare.dht.records.entry import Entry, decode_record, is_signed, reread, sign_entry, sign_withdrawal
+from dhtshare.dht.records.finds import FindEntries, FindProviders, FoundEntries, read_providers
+from dhtshare.dht.records.stores import (
+    Check,
+    Gone,
+    StoreEntries,
+    StoreProviders,
+    Withdraw,
+    read_check,
+    read_verdicts,
+)
 from dhtshare.dht.wire import (
     MAX_CONTACTS,
     TYPE_REQUEST,
@@ -23,13 +35,16 @@ from dhtshare.dht.wire import (
     decode_response,
     encode_request,
     encode_response,
+    pack,
+    unpack,
 )
 from dhtshare.errors import MalformedError
 from dhtshare.identity import SigningKey
-from dhtshare.network import Address
+from dhtshare.network import Address, Scope
 from dhtshare.transfer.codec import Frame, FrameReader, encode
 from dhtshare.transfer.messages import Ask, Data, Get, Has, Have, Hello, Message, Refused
 from tests.fuzz.target import Target
+from tests.unit.records.test_bodies import REQUESTS
 
 NETWORK = b"fuzz"
 KEY = SigningKey.from_seed(bytes(range(32)))
@@ -60,6 +75,50 @@ def record(data: bytes) -> None:
         if isinstance(decoded, Entry):
             assert 0 < len(decoded.words) <= 32
         is_signed(decoded, NETWORK)
+
+
+_REQUEST_BODIES = (FindProviders, FindEntries, StoreProviders, StoreEntries, Withdraw, Gone, Check, Survey, Pull)
+
+
+def body(data: bytes) -> None:
+    """The body of any request or answer about records, read as each of them: whoever sends it chooses the method."""
+    with contextlib.suppress(MalformedError):
+        fields = unpack(data)
+        if type(fields) is not dict or any(type(key) is not int for key in fields):
+            return  # the envelope refuses it
+        for kind in _REQUEST_BODIES:
+            with contextlib.suppress(MalformedError):
+                read = kind.read(fields)
+                again = unpack(pack(read.body()))
+                assert isinstance(again, dict)
+                assert kind.read(again) == read, "what was accepted is asked again the same"
+        _answers(fields)
+
+
+def _answers(fields: Body) -> None:
+    for scope in Scope:
+        with contextlib.suppress(MalformedError):
+            assert all(0 < provider.address.port < 1 << 16 for provider in read_providers(fields, scope))
+    for parts in ([fields], [fields, fields]):
+        for kind in (FoundEntries, Surveyed, Pulled):
+            with contextlib.suppress(MalformedError):
+                kind.read(parts)
+    with contextlib.suppress(MalformedError):
+        assert len(read_verdicts(fields, 2)) == 2
+    with contextlib.suppress(MalformedError):
+        assert len(read_check(fields, 2)) == 2
+
+
+def bitfield(data: bytes) -> None:
+    """The payload of a HAS; the first byte says how many chunks there are."""
+    if not data:
+        return
+    chunks, raw = data[0], data[1:]
+    with contextlib.suppress(MalformedError):
+        have = Bitfield.from_bytes(chunks, raw)
+        assert have.to_bytes() == raw
+        assert len(have) == sum(1 for _ in have)
+        assert all(0 <= chunk < chunks for chunk in have)
 
 
 def frames(data: bytes) -> None:
@@ -156,6 +215,10 @@ TARGETS = (
             sign_withdrawal(KEY, NETWORK, content_hash=HASH, sequence=1 << 41, expires=1_700_000_000),
         ),
     ),
+    Target(
+        "body", body, (*tuple(pack(request.body()) for request in REQUESTS), pack({2: b"\x00\x01", 8: [b"r" * 150]}))
+    ),
+    Target("bitfield", bitfield, (b"\x0d\x21\x10", b"\x08\xff", b"\x00")),
     Target(
         "frames",
         frames,

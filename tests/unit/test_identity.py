@@ -26,7 +26,7 @@ def test_the_two_keys_differ(tmp_path: Path) -> None:
     assert identity.peer_id != identity.publisher.public
 
 
-@pytest.mark.parametrize("damage", [b"", b"\xc1", b"\x80", b"\x82\x01\x01\x02\x02", b"garbage"])
+@pytest.mark.parametrize("damage", [b"", b"\xc1", b"\x80", b"\x90", b"\x82\x01\x01\x02\x02", b"garbage"])
 def test_a_damaged_identity_is_said_not_replaced(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "identity"
     path.write_bytes(damage)

@@ -15,10 +15,13 @@ from typing import Any
 import msgpack
 from blake3 import blake3
 
+from dhtshare.content.keys import KEY_BYTES
+from dhtshare.dht.records.copies import MAX_TAG_BYTES
+from dhtshare.dht.records.fields import check_bytes
 from dhtshare.dht.records.held import Held, HeldWithdrawal
 from dhtshare.dht.records.limits import MAX_AHEAD
-from dhtshare.dht.records.provider import deadline_of, with_deadline
-from dhtshare.dht.records.signed import expires_of
+from dhtshare.dht.records.provider import HELD_BYTES, deadline_of, with_deadline
+from dhtshare.dht.records.signed import HEAD_BYTES, MAX_RECORD_BYTES, expires_of
 from dhtshare.dht.records.store import RecordStore
 from dhtshare.dht.records.stores import split_keys
 from dhtshare.errors import MalformedError
@@ -43,25 +46,33 @@ def restore_records(
 ) -> None:
     """Put back what is not past by now, into empty stores.
 
-    Raises MalformedError for bytes that are damaged, or of another network or version.
+    Raises MalformedError for bytes that are damaged, or of another network, version or shape; the stores may then
+    hold some of them.
     """
     payload = raw[_HASH_BYTES:]
     if blake3(payload).digest() != raw[:_HASH_BYTES]:
         raise MalformedError("The saved records are damaged.")
-    fields: dict[int, Any] = msgpack.unpackb(payload, strict_map_key=False)
-    if fields.get(0) != VERSION or fields.get(2) != network:
-        raise MalformedError("The saved records are of another version or network.")
-    for scope, store in stores.items():
-        signed, providers = fields[4].get(scope.value, ((), ()))
-        store.entries.restore(_held(signed, now, wall))
-        for key, kept in providers:
-            for record, ends in kept:
-                store.providers.restore(key, with_deadline(record, now + ends - wall), now)
+    try:
+        fields: dict[int, Any] = msgpack.unpackb(payload, strict_map_key=False)
+        if fields.get(0) != VERSION or fields.get(2) != network:
+            raise MalformedError("The saved records are of another version or network.")
+        for scope, store in stores.items():
+            signed, providers = fields[4].get(scope.value, ((), ()))
+            store.entries.restore(_held(signed, now, wall))
+            for key, kept in providers:
+                check_bytes(key, KEY_BYTES, KEY_BYTES)
+                for record, ends in kept:
+                    check_bytes(record, HELD_BYTES - _DEADLINE_BYTES, HELD_BYTES - _DEADLINE_BYTES)
+                    store.providers.restore(key, with_deadline(record, now + ends - wall), now)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, msgpack.UnpackException) as error:
+        raise MalformedError("The saved records have another shape.") from error
 
 
 def _held(signed: Iterable[list[Any]], now: float, wall: float) -> Iterator[tuple[Held, tuple[bytes, ...]]]:
     """Those whose signed expiry is not past, nor further ahead than one may be."""
     for raw, tag, keys, withdrawn in signed:
+        check_bytes(raw, HEAD_BYTES, MAX_RECORD_BYTES)
+        check_bytes(tag, 0, MAX_TAG_BYTES)
         left = expires_of(raw) - wall
         if 0 < left <= MAX_AHEAD:
             yield (HeldWithdrawal if withdrawn else Held)(raw, tag, now + left), split_keys(keys)
