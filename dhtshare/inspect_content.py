@@ -39,12 +39,13 @@ async def info(node: Node, request: InfoRequest, emit: Emit) -> dict[str, Any]:
     target = resolve_target(request.target, node.catalogue, node.config.network)
     raw, names, holders = await _find(node, target, request.timeout)
     name = target.name or min(names, key=lambda name: (-names[name], name), default=None)
+    described = _described(decode(raw))
     return {
-        **_described(decode(raw)),
-        "link": node.link(target.content_hash, name, Layout.of(decode(raw)).size, with_peer=False),
+        **described,
+        "link": node.link(target.content_hash, name, described["size"], with_peer=False),
         "name": name,
         "providers": len(holders),
-        **_availability(holders),
+        **_availability(holders, described["chunks"]),
     }
 
 
@@ -122,11 +123,19 @@ def _entry(descriptor: CollectionDescriptor, number: int) -> dict[str, Any]:
     }
 
 
-def _availability(holders: list[PeerHas]) -> dict[str, Any]:
-    """Full copies among those who answered, and how often the rarest chunk exists; told, not believed."""
+def _availability(holders: list[PeerHas], chunks: int) -> dict[str, Any]:
+    """Full copies among those who answered, and how often the rarest of the `chunks` exists; told, not believed.
+
+    Those who count the chunks in another way are left out: a number of theirs must not become our work.
+    """
+    holders = [holder for holder in holders if holder.chunks == chunks]
     full = sum(holder.complete for holder in holders)
-    partial = [holder.have for holder in holders if not holder.complete and holder.have is not None]
-    chunks = max((holder.chunks for holder in holders), default=0)
-    counts = Counter(chunk for have in partial for chunk in have)
-    rarest = full + min((counts[chunk] for chunk in range(chunks)), default=0)
-    return {"full_copies": full, "rarest": rarest}
+    everything = (1 << chunks) - 1
+    at_least: list[int] = []  # [i]: the chunks of which there are more than i copies, as bits
+    for holder in holders:
+        more = 0 if holder.complete or holder.have is None else holder.have.to_int()
+        for level, held in enumerate(at_least):
+            at_least[level], more = held | more, held & more
+        if more:
+            at_least.append(more)
+    return {"full_copies": full, "rarest": full + sum(held == everything for held in at_least)}

@@ -27,6 +27,14 @@ from dhtshare.transfer.replies import ask, blame
 ANSWER_SECONDS = 10.0
 MAX_DIALS = 8
 RANGES_IN_FLIGHT = 16
+LONG_AT_ONCE = 2
+"""Long descriptors that are received at a time: 32 MiB that nobody verified are enough."""
+
+LONG_SECONDS = 10.0
+"""How long one is received before others that wait have their turn; twice as long in its next turn."""
+
+MAX_HOLDERS_KEPT = 64
+"""Of those who answered, so many are told; each may carry a bitfield of 1 MiB."""
 
 Connect = Callable[[PeerAddress], Awaitable[Connection]]
 
@@ -72,12 +80,16 @@ async def ask_have(connection: Connection, content: bytes, *, follow: bool = Fal
     return PeerHas(connection.address, has.name, has.chunks, has.held, has.descriptor, have, connection.peer_id)
 
 
-async def get_descriptor(connection: Connection, content: bytes, file: int = 0) -> bytes:
+async def get_descriptor(connection: Connection, content: bytes, file: int = 0, *, most: int) -> bytes:
     """A whole descriptor from one peer, its ranges pipelined; `file` counts from 1. Not verified here.
+
+    One of more than `most` bytes is not taken: whoever makes room for it has to know how much.
 
     Raises NotFoundError, NetworkError, RemoteProtocolError.
     """
     first, raw = await _range(connection, content, file, 0)
+    if first.total > most:
+        raise blame(connection, MalformedError(f"its descriptor of {first.total} bytes should have at most {most}"))
     rest = range(DESCRIPTOR_RANGE_BYTES, first.total, DESCRIPTOR_RANGE_BYTES)
     gate = asyncio.Semaphore(RANGES_IN_FLIGHT)
 
@@ -111,8 +123,9 @@ class DescriptorHunt:
     holders: list[PeerHas] = field(default_factory=list)
     errors: list[DhtshareError] = field(default_factory=list)
     _found: asyncio.Future[bytes] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    _long: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One long descriptor at a time: 16 MiB that nobody verified are enough."""
+    _long: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LONG_AT_ONCE))
+    _waiting: int = 0
+    """How many wait for their turn with a long one."""
 
     async def run(self, peers: AsyncIterable[PeerAddress] | Iterable[PeerAddress], timeout: float) -> FoundDescriptor:
         """Until found, or `timeout` seconds, or all have failed and no more peers come.
@@ -151,14 +164,14 @@ class DescriptorHunt:
         try:
             connection = await self.connect(peer)
             has = await ask_have(connection, self.content, timeout=ANSWER_SECONDS)
-            self.holders.append(has)
+            if len(self.holders) < MAX_HOLDERS_KEPT:
+                self.holders.append(has)
             if has.name:
                 self.names[has.name] += 1
             if has.descriptor_bytes > DESCRIPTOR_RANGE_BYTES:
-                async with self._long:
-                    raw = await get_descriptor(connection, self.content)
+                raw = await self._get_long(connection, has.descriptor_bytes)
             else:
-                raw = await get_descriptor(connection, self.content)
+                raw = await get_descriptor(connection, self.content, most=has.descriptor_bytes)
             if hash_of(raw) != self.content:
                 self.ban(connection)
                 raise IntegrityError(f"{peer.address} sent a descriptor that is not this content's.")
@@ -167,6 +180,28 @@ class DescriptorHunt:
         else:
             if not self._found.done():
                 self._found.set_result(raw)
+
+    async def _get_long(self, connection: Connection, most: int) -> bytes:
+        """A long descriptor, in turns: who sends slowly, or a lie, does not keep the others waiting for long."""
+        patience = LONG_SECONDS
+        while True:
+            self._waiting += 1
+            try:
+                await self._long.acquire()
+            finally:
+                self._waiting -= 1
+            getting = asyncio.create_task(get_descriptor(connection, self.content, most=most))
+            try:
+                while not (await asyncio.wait((getting,), timeout=patience))[0]:
+                    if self._waiting:
+                        break
+                else:
+                    return getting.result()
+            finally:
+                getting.cancel()
+                await asyncio.gather(getting, return_exceptions=True)
+                self._long.release()
+            patience *= 2
 
     def _failure(self, asked: bool) -> DhtshareError:
         for error in self.errors:

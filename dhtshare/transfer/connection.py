@@ -51,6 +51,12 @@ LEND_RATE = 16e6
 """From so many bytes of a payload on, on a connection of at least this rate (bytes a second), a thread receives."""
 
 
+STUCK_SECONDS = 20.0
+FLOOR_RATE = 4096
+"""An answer that its peer takes more slowly than this (bytes a second), for so long, is no running transfer
+(threats.md, starting constants)."""
+
+
 class EncryptionNeededError(NetworkError):
     """The listener answers over TLS only."""
 
@@ -143,6 +149,7 @@ class Connection(asyncio.BufferedProtocol):
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.moved_at = self.asked_at = self.received_at = self._loop.time()
+        self._serving_since = self.opened_at
         self._reader = FrameReader(self._place)
         self._pending: dict[int, Expecting] = {}
         self._next_request = 1
@@ -200,12 +207,23 @@ class Connection(asyncio.BufferedProtocol):
         outbox = self.outbox
         if outbox.queued >= MAX_REQUESTS_IN_FLIGHT:
             raise RemoteProtocolError(f"{self.address} asks for more than it may at once.")
+        if not outbox.queued:
+            self._serving_since = self._loop.time()
         outbox.answer(answer)
 
     @property
     def busy(self) -> bool:
-        """Whether anything is under way in either direction."""
-        return bool(self._pending) or (self._outbox is not None and self._outbox.queued > 0)
+        """Whether a transfer runs in either direction. Answers that the peer leaves unread are none."""
+        if self._pending:
+            return True
+        if self._outbox is None or not self._outbox.queued:
+            return False
+        now = self._loop.time()
+        if now - self._serving_since < STUCK_SECONDS:
+            return True
+        if self._shared.limits.upload.rate:  # the cap is our doing: any byte counts
+            return now - self.moved_at < STUCK_SECONDS
+        return self.sent.rate(now) >= FLOOR_RATE
 
     def close(self, error: Exception | None = None, *, politely: bool = False) -> None:
         """End it now; `politely` lets what was written go out first."""

@@ -80,7 +80,7 @@ class MemberDescriptors:
         """
         try:
             if len(batch) == 1 and self._size(batch[0]) > DESCRIPTOR_RANGE_BYTES:
-                found = {batch[0]: await get_descriptor(connection, content, batch[0] + 1)}
+                found = {batch[0]: await get_descriptor(connection, content, batch[0] + 1, most=self._size(batch[0]))}
             else:
                 found = await _read_members(connection, content, batch)
             for file, raw in found.items():

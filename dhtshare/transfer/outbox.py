@@ -22,8 +22,11 @@ from dhtshare.transfer.workers import Workers
 PIECE_BYTES = 256 << 10
 """What is read and encrypted at once: a quarter of a millisecond of the loop."""
 
-MAX_SMALL_BYTES = 1 << 20
-"""Small frames that a peer may leave unread before it is dropped."""
+MAX_SMALL_BYTES = 256 << 10
+"""Small frames that a peer may leave unread before it is dropped; 200 guests keep 50 MiB of them at most."""
+
+FRAME_OVERHEAD = 64
+"""What a small frame costs beside its bytes while it waits: an object of its own, and its place in the list."""
 
 
 class Outbox:
@@ -75,7 +78,7 @@ class Outbox:
             self._small.append(frame)
             return
         self._small.append(frame)
-        self._small_bytes += len(frame)
+        self._small_bytes += len(frame) + FRAME_OVERHEAD
         if self._small_bytes > MAX_SMALL_BYTES:
             raise NetworkError("The peer does not read what it asked for.")
         self._wake.set()

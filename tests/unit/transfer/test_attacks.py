@@ -1,0 +1,159 @@
+"""What a hostile peer may cost: false lengths, requests that nobody reads, numbers too large to count to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import random
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from dhtshare.content.descriptor import content_hash
+from dhtshare.errors import NetworkError
+from dhtshare.network import Address, ScopeRules
+from dhtshare.transfer.codec import encode
+from dhtshare.transfer.dialler import PeerAddress
+from dhtshare.transfer.guests import MAX_GUESTS, MAX_PER_IP
+from dhtshare.transfer.messages import (
+    DESCRIPTOR_RANGE_BYTES,
+    MAX_DESCRIPTOR_BYTES,
+    Ask,
+    Descriptor,
+    Get,
+    GetDescriptor,
+    Has,
+    Hello,
+    Message,
+)
+from dhtshare.transfer.outbox import MAX_SMALL_BYTES, Outbox
+from tests.unit.transfer.raw_peer import RawPeer, dialled, serving
+from tests.unit.transfer.transfer_fakes import NETWORK, FileOffer, describe, peer
+
+MIB = 1 << 20
+DATA = random.Random(12).randbytes(8 * MIB)
+DESCRIPTOR = describe(DATA)
+CONTENT = DESCRIPTOR.content_hash
+PUBLIC = ScopeRules([ipaddress.ip_network("127.0.0.0/8")])
+
+
+@pytest.fixture
+def offer(tmp_path: Path) -> FileOffer:
+    path = tmp_path / "served.bin"
+    path.write_bytes(DATA)
+    return FileOffer(path, DESCRIPTOR)
+
+
+async def test_a_descriptor_that_grows_after_it_was_announced_is_not_taken() -> None:
+    """Small ones are asked of many at once; one that then claims 16 MiB would be held that many times."""
+    ranges: list[int] = []
+
+    async def grow(raw: RawPeer) -> None:
+        await raw.hear_a(Hello)
+        raw.hello()
+        while True:
+            message, _ = await raw.hear()
+            if isinstance(message, Ask):
+                raw.say(Has(message.request, 8, 8, "grows", 100))
+            elif isinstance(message, GetDescriptor):
+                ranges.append(message.offset)
+                raw.say(Descriptor(message.request, MAX_DESCRIPTOR_BYTES), bytes(DESCRIPTOR_RANGE_BYTES))
+
+    async with serving(grow) as address, peer() as (fetcher, _own):
+        with pytest.raises(NetworkError):
+            await fetcher.fetch_descriptor(CONTENT, [PeerAddress(address)], timeout=5.0)
+    assert ranges == [0]
+
+
+async def test_who_trickles_a_long_descriptor_does_not_keep_the_honest_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dhtshare.transfer.asking.LONG_SECONDS", 0.3)
+    raw_descriptor = random.Random(3).randbytes(4 * DESCRIPTOR_RANGE_BYTES)
+
+    async def trickle(raw: RawPeer) -> None:
+        await raw.hear_a(Hello)
+        raw.hello()
+        while True:
+            message, _ = await raw.hear()
+            if isinstance(message, Ask):
+                raw.say(Has(message.request, 8, 8, "trickles", MAX_DESCRIPTOR_BYTES))
+            elif isinstance(message, GetDescriptor):
+                await asyncio.sleep(1.0)
+                raw.say(Descriptor(message.request, MAX_DESCRIPTOR_BYTES), bytes(DESCRIPTOR_RANGE_BYTES))
+
+    async def honest(raw: RawPeer) -> None:
+        await raw.hear_a(Hello)
+        raw.hello()
+        while True:
+            message, _ = await raw.hear()
+            if isinstance(message, Ask):
+                raw.say(Has(message.request, 8, 8, "honest", len(raw_descriptor)))
+            elif isinstance(message, GetDescriptor):
+                part = raw_descriptor[message.offset : message.offset + DESCRIPTOR_RANGE_BYTES]
+                raw.say(Descriptor(message.request, len(raw_descriptor)), part)
+
+    async with contextlib.AsyncExitStack() as stack:
+        addresses = [await stack.enter_async_context(serving(behave)) for behave in (*[trickle] * 4, honest)]
+        fetcher, _own = await stack.enter_async_context(peer())
+        leads = [PeerAddress(address) for address in addresses]
+        found = await fetcher.fetch_descriptor(content_hash(raw_descriptor), leads, timeout=10.0)
+    assert found.raw == raw_descriptor
+
+
+async def test_a_taker_that_does_not_read_gives_way(offer: FileOffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for a chunk and leaving it unread must not hold a place as a running transfer does."""
+    monkeypatch.setattr("dhtshare.transfer.connection.STUCK_SECONDS", 0.5)
+    monkeypatch.setattr("dhtshare.transfer.ratelimit.Meter.SPAN", 0.1)
+    async with peer(offer, rules=PUBLIC, encryption="never") as (_, address):
+        stuck = [await _stuck(address) for _ in range(MAX_PER_IP)]
+        try:
+            await asyncio.sleep(1.0)
+            async with dialled(address) as raw:
+                raw.hello()
+                raw.say(Ask(1, CONTENT))
+                message, _ = await raw.hear_a(Has)
+                assert message == Has(1, 8, 8, "served.bin", len(offer.descriptor))
+        finally:
+            for one in stuck:
+                one.close()
+
+
+async def _stuck(address: Address) -> socket.socket:
+    """A connection whose peer asked for everything and reads nothing."""
+    loop = asyncio.get_running_loop()
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, tuple(address))
+    wanted = b"".join(encode(Get(number + 1, CONTENT, number, MIB)) for number in range(8))
+    await loop.sock_sendall(sock, encode(Hello(NETWORK, b"n" * 16)) + wanted)
+    return sock
+
+
+async def test_refusals_that_nobody_reads_are_few(offer: FileOffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a connection keeps for a peer that does not read is counted with what Python adds to each frame."""
+    most = 0
+    send = Outbox.send
+
+    def watched(outbox: Outbox, message: Message) -> None:
+        nonlocal most
+        try:
+            send(outbox, message)
+        finally:
+            most = max(most, sum(map(sys.getsizeof, outbox._small)))
+
+    monkeypatch.setattr(Outbox, "send", watched)
+    async with peer(offer) as (_, address):
+        sock = await _stuck(address)
+        flood = b"".join(encode(Ask(number, b"u" * 32)) for number in range(1, 2000))
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(20):
+                while True:
+                    await asyncio.get_running_loop().sock_sendall(sock, flood)
+        sock.close()
+    assert 0.5 * MAX_SMALL_BYTES < most <= 1.1 * MAX_SMALL_BYTES
+    assert MAX_SMALL_BYTES * MAX_GUESTS <= 64 * MIB, "all guests together"
