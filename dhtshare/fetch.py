@@ -79,6 +79,7 @@ class _Fetch:
         self._emit = emit
         self._hash = target.content_hash
         self._seeds = request.seed if request.seed is not None else not node.config.client
+        self._attempts = node.finder.attempts()
         self._started = asyncio.get_running_loop().time()
 
     async def run(self) -> dict[str, Any]:
@@ -113,7 +114,9 @@ class _Fetch:
         self._emit({"event": "searching", "hash": self._hash.hex()})
         peers = self._node.finder.peers(feed)
         try:
-            found = await self._node.exchange.fetch_descriptor(self._hash, peers, timeout=self._request.timeout)
+            found = await self._node.exchange.fetch_descriptor(
+                self._hash, peers, timeout=self._request.timeout, attempts=self._attempts
+            )
         except NotFoundError as error:
             raise nobody_has(self._hash, self._request.timeout) from error
         return found.raw, found.names
@@ -156,11 +159,12 @@ class _Fetch:
             wanted=unfinished.wanted,
             options=SwarmOptions(sequential=self._request.sequential, timeout=self._request.timeout),
             on_event=lambda event: self._emit({**event, "name": unfinished.path.name}),
+            attempts=self._attempts,
         )
 
         async def introduce() -> None:
             async for lead in feed.stream():
-                swarm.add_peer(lead.address, peer_id=lead.peer_id, source=lead.origin)
+                swarm.add_peer(lead.address, peer_id=lead.peer_id, source=lead.origin, told_by=lead.told_by)
 
         introducing = asyncio.create_task(introduce(), name="introduce peers")
         try:

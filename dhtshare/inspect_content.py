@@ -84,12 +84,15 @@ async def _find(node: Node, target: Target, timeout: float) -> tuple[bytes, Coun
         holders = await node.finder.holders(target.content_hash, target.hints) if node.online else []
         return own, names, holders
     await node.require_contacts(has_hints=bool(target.hints))
+    attempts = node.finder.attempts()
     async with node.finder.feed(target.content_hash, target.hints) as feed:
         try:
-            found = await node.exchange.fetch_descriptor(target.content_hash, node.finder.peers(feed), timeout=timeout)
+            found = await node.exchange.fetch_descriptor(
+                target.content_hash, node.finder.peers(feed), timeout=timeout, attempts=attempts
+            )
         except NotFoundError as error:
             raise nobody_has(target.content_hash, timeout) from error
-    holders = await node.finder.holders(target.content_hash, target.hints)
+    holders = await node.finder.holders(target.content_hash, target.hints, attempts=attempts)
     return found.raw, names + found.names, holders or list(found.holders)
 
 

@@ -209,7 +209,7 @@ class Node:
     async def _leads(self, content_hash: bytes) -> AsyncIterator[Lead]:
         """The providers that the DHT names, as addresses worth dialling."""
         async for provider in self.records.providers(content_hash):
-            yield Lead(provider.address, provider.peer)
+            yield Lead(provider.address, provider.peer, told_by=provider.told_by)
 
     def _noticed(self, item: Item) -> None:
         """From a worker thread: a file that was to be served is not what was published any more."""

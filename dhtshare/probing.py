@@ -26,6 +26,7 @@ class Prober:
         self._finder = finder
         self._left = limit
         self._own_network = own_network
+        self._attempts = finder.attempts()
         self._slots = asyncio.Semaphore(HITS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -60,6 +61,6 @@ class Prober:
             if own is not None:
                 hit.networks.add(own)
             hit.providers = int(own is not None)
-            for holder in await self._finder.holders(hit.content_hash, limit=ASKED_PER_HIT):
+            for holder in await self._finder.holders(hit.content_hash, limit=ASKED_PER_HIT, attempts=self._attempts):
                 hit.networks.add(self._finder.tag(holder.address))
                 hit.providers += 1

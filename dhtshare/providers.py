@@ -7,30 +7,42 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
 from dhtshare.content.link import PeerHint
 from dhtshare.network import Address, make_address, parse_ip
+from dhtshare.transfer.dealing import Deal
 
 FIRST_PAUSE = 1.0  # seconds between two lookups while nothing is found …
 LONGEST_PAUSE = 30.0  # … growing to this: more peers come as others fetch
+LEADS_PER_TELLER = 200  # somewhat more than a holder's answer has room for
+MAX_LEADS = 10_000
 
 Lookup = Callable[[bytes], AsyncIterator["Lead"]]
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Somebody who may hold the content. A `peer_id` of 32 bytes has to be proved, one of 8 is only noted."""
+    """Somebody who may hold the content. A `peer_id` of 32 bytes has to be proved, one of 8 is only noted.
+
+    `told_by`: the holder, or its network, that says so.
+    """
 
     address: Address
     peer_id: bytes | None = None
     origin: str = "dht"
+    told_by: str = ""
 
 
 class ProviderFeed:
-    """One content's leads for as long as the feed is open; any number of readers see all of them."""
+    """One content's leads for as long as the feed is open; any number of readers see all of them.
+
+    Leads of different tellers come in turn, and an address once from each who names it: a hundred addresses that
+    one holder made up stand in nobody's way.
+    """
 
     def __init__(
         self, content_hash: bytes, hints: Iterable[PeerHint], lookup: Lookup, *, own: Iterable[Address] = ()
@@ -38,7 +50,8 @@ class ProviderFeed:
         self._content_hash = content_hash
         self._hints = tuple(hints)
         self._lookup = lookup
-        self._leads: dict[Address, Lead] = {}
+        self._seen: set[tuple[str, Address]] = set()
+        self._told: Counter[str] = Counter()
         self._order: list[Lead] = []
         self._own = frozenset(own)
         self._news = asyncio.Event()
@@ -51,10 +64,14 @@ class ProviderFeed:
     async def stream(self) -> AsyncIterator[Lead]:
         """All leads known and to come; never ends by itself while the feed is open."""
         position = 0
+        deal: Deal[str, Lead] = Deal()
         while True:
-            while position < len(self._order):
-                position += 1
-                yield self._order[position - 1]
+            while position < len(self._order) or deal:
+                for lead in self._order[position:]:
+                    deal.add(lead.told_by, lead)
+                position = len(self._order)
+                if (dealt := deal.next()) is not None:
+                    yield dealt
             if self._task is None or self._task.done():
                 return
             news = self._news
@@ -87,9 +104,13 @@ class ProviderFeed:
             pause = FIRST_PAUSE if len(self._order) > before else min(2 * pause, LONGEST_PAUSE)
 
     def _add(self, lead: Lead) -> None:
-        if lead.address in self._leads or lead.address in self._own:
+        known = (lead.told_by, lead.address)
+        if known in self._seen or lead.address in self._own:
             return
-        self._leads[lead.address] = lead
+        if self._told[lead.told_by] >= LEADS_PER_TELLER or len(self._order) >= MAX_LEADS:
+            return
+        self._seen.add(known)
+        self._told[lead.told_by] += 1
         self._order.append(lead)
         self._tell()
 

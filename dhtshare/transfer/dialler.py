@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dhtshare.errors import NetworkError
 from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope, ScopeRules, is_loopback
 from dhtshare.transfer.connection import Connection, EncryptionNeededError
+from dhtshare.transfer.dials import Attempts
 from dhtshare.transfer.greeting import Greeter
 from dhtshare.transfer.sockets import tune
 from dhtshare.transfer.tls import client_context
@@ -75,11 +76,13 @@ class Dialler:
             and not self.is_banned(address)
         )
 
-    async def connect(self, peer: PeerAddress) -> Connection:
+    async def connect(self, peer: PeerAddress, attempts: Attempts | None = None) -> Connection:
         """An open connection, made now or before. HELLO is sent, not yet answered: ask at once.
 
-        Raises NetworkError when nobody answers in CONNECT_SECONDS or it may not be dialled, IntegrityError when
-        an open connection leads to another peer than the one that is named.
+        `attempts`: the errand's, counted where a socket is opened.
+
+        Raises NetworkError when nobody answers in CONNECT_SECONDS or it may not be dialled, IntegrityError when an
+        open connection leads to another peer than the one that is named.
         """
         address = peer.address
         if not self.may_dial(address):
@@ -90,7 +93,7 @@ class Dialler:
                 known = self._open.get(address)
                 if known is not None and known.is_open and self._fits(known, peer):
                     return known
-                return await self._dial(peer)
+                return await self._dial(peer, attempts)
         finally:
             if not lock.locked():
                 self._dialling.pop(address, None)
@@ -105,18 +108,20 @@ class Dialler:
     def _fits(self, connection: Connection, peer: PeerAddress) -> bool:
         return peer.must_be is None or peer.must_be in (connection.expected_id, connection.peer_id)
 
-    async def _dial(self, peer: PeerAddress) -> Connection:
+    async def _dial(self, peer: PeerAddress, attempts: Attempts | None) -> Connection:
         plain = self._greeter.may_be_plain(peer.address.host) and peer.address not in self._wants_tls
-        connection = await self._open_one(peer, encrypted=not plain)
+        connection = await self._open_one(peer, attempts, encrypted=not plain)
         if plain and not is_loopback(peer.address.host):
             # We prefer plain; only the answer tells whether the other side does.
             await asyncio.wait_for(connection.greeting.wait(), HANDSHAKE_SECONDS)
             if isinstance(connection.error, EncryptionNeededError):
-                connection = await self._open_one(peer, encrypted=True)
+                connection = await self._open_one(peer, attempts, encrypted=True)
         return connection
 
-    async def _open_one(self, peer: PeerAddress, *, encrypted: bool) -> Connection:
+    async def _open_one(self, peer: PeerAddress, attempts: Attempts | None, *, encrypted: bool) -> Connection:
         address = peer.address
+        if attempts is not None and not attempts.begin(address):
+            raise NetworkError(f"{address} is not dialled: it, or its network, was often enough.")
         loop = asyncio.get_running_loop()
         sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
         try:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from dhtshare import __version__
@@ -23,6 +24,7 @@ from dhtshare.transfer.asking import DescriptorHunt, FoundDescriptor, PeerHas, a
 from dhtshare.transfer.buffers import Buffers
 from dhtshare.transfer.connection import Connection, Shared
 from dhtshare.transfer.dialler import Dialler, PeerAddress
+from dhtshare.transfer.dials import Attempts
 from dhtshare.transfer.doorway import Doorway
 from dhtshare.transfer.greeting import Greeter, Manners
 from dhtshare.transfer.messages import Ask, Hello, Request
@@ -132,20 +134,22 @@ class Exchange:
         self._senders.stop()
         self.verifiers.stop()
 
-    async def connect(self, peer: PeerAddress) -> Connection:
-        """An open connection to the peer. Raises NetworkError, IntegrityError."""
+    async def connect(self, peer: PeerAddress, attempts: Attempts | None = None) -> Connection:
+        """An open connection to the peer, within the errand's attempts. Raises NetworkError, IntegrityError."""
         if self._stopped:
             raise NetworkError("This node stops.")
-        return await self._dialler.connect(peer)
+        return await self._dialler.connect(peer, attempts)
 
-    async def ask_have(self, peer: PeerAddress, content_hash: bytes, *, timeout: float = 5.0) -> PeerHas:
+    async def ask_have(
+        self, peer: PeerAddress, content_hash: bytes, *, timeout: float = 5.0, attempts: Attempts | None = None
+    ) -> PeerHas:
         """What the peer holds of a content.
 
         Raises NotFoundError (nothing), NetworkError (no answer, or nonsense), IntegrityError (another peer).
         """
         try:
             async with asyncio.timeout(timeout):
-                connection = await self.connect(peer)
+                connection = await self.connect(peer, attempts)
                 return await ask_have(connection, content_hash, timeout=timeout)
         except TimeoutError as error:
             raise NetworkError(f"{peer.address} did not answer within {timeout:g} s.") from error
@@ -158,13 +162,15 @@ class Exchange:
         peers: AsyncIterable[PeerAddress] | Iterable[PeerAddress],
         *,
         timeout: float = 60.0,
+        attempts: Attempts | None = None,
     ) -> FoundDescriptor:
         """The descriptor of this hash, from the first of these peers that sends the right one.
 
         Raises NotFoundError (nobody to ask, or nobody holds it), NetworkError (nobody answered in `timeout`
         seconds), IntegrityError (only false answers).
         """
-        return await DescriptorHunt(self.connect, self.ban, content_hash).run(peers, timeout)
+        connect = partial(self.connect, attempts=attempts or Attempts(self.rules))
+        return await DescriptorHunt(connect, self.ban, content_hash).run(peers, timeout)
 
     async def probe(self, address: Address, *, timeout: float = 5.0) -> bool:
         """Whether a node of this network answers at the address."""

@@ -36,6 +36,8 @@ class SwarmPeer:
         self.in_flight = 0
         self.snubbed = False
         self.learning = False
+        self.useful_at = connection.opened_at
+        """When it last gave a verified chunk, or came."""
         self._moved_at = 0.0
         self._floor_at = 0.0
         self._floor_bytes = 0

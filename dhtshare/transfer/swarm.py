@@ -23,7 +23,7 @@ from dhtshare.network import Address
 from dhtshare.transfer.asking import PeerHas, ask_have
 from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.dialler import PeerAddress
-from dhtshare.transfer.dials import CONNECTIONS, Candidate, Dials
+from dhtshare.transfer.dials import CONNECTIONS, Attempts, Candidate, Dials
 from dhtshare.transfer.exchange import Exchange
 from dhtshare.transfer.members import MemberDescriptors
 from dhtshare.transfer.messages import Ping
@@ -40,6 +40,8 @@ TICK_SECONDS = 0.25
 ASK_SECONDS = 10.0
 PING_SECONDS = 60.0
 MAX_EARLY_NEWS = 64
+USELESS_SECONDS = 20.0
+"""Without a chunk from it, a peer's place is open to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class Swarm:
         wanted: Iterable[int] | None = None,
         options: SwarmOptions | None = None,
         on_event: OnEvent = lambda _: None,
+        attempts: Attempts | None = None,
     ) -> None:
+        """`attempts`: those of the errand that this fetch is a part of."""
         self.layout = layout
         self.content_hash = layout.content_hash
         self._exchange = exchange
@@ -79,7 +83,7 @@ class Swarm:
             sequential=self._options.sequential,
         )
         self._members = MemberDescriptors(layout, missing, self._picker)
-        self._dials = Dials(exchange.rules, connections=self._options.connections)
+        self._dials = Dials(exchange.rules, connections=self._options.connections, attempts=attempts)
         self._peers: dict[Connection, SwarmPeer] = {}
         self._candidates: dict[Connection, Candidate] = {}
         self._pipeline = Pipeline(
@@ -106,12 +110,14 @@ class Swarm:
         source: str = "dht",
         content: bytes | None = None,
         base: int = 0,
+        told_by: str = "",
     ) -> bool:
         """Somebody may hold it; any time. False where it is known or may not be dialled.
 
-        `content` and `base`: it holds a file of ours under its own hash, whose chunk 0 is our chunk `base`.
+        `content` and `base`: it holds a file of ours under its own hash, whose chunk 0 is our chunk `base`. `told_by`:
+        who says so; those named by different ones are dialled in turn.
         """
-        candidate = Candidate(address, peer_id, source, content or self.content_hash, base)
+        candidate = Candidate(address, peer_id, source, content or self.content_hash, base, told_by)
         if not self._exchange.may_dial(address) or not self._dials.add(candidate):
             return False
         self._dial()
@@ -133,7 +139,9 @@ class Swarm:
         """Dial a candidate, ask what it holds, and put it to work."""
         connection: Connection | None = None
         try:
-            connection = await self._exchange.connect(PeerAddress(candidate.address, candidate.peer_id))
+            connection = await self._exchange.connect(
+                PeerAddress(candidate.address, candidate.peer_id), self._dials.attempts
+            )
             has = await self._ask(connection, candidate.content)
             self._check_count(candidate, has)
         except DhtshareError as error:
@@ -273,6 +281,7 @@ class Swarm:
 
     def stored(self, peer: SwarmPeer, chunk: int, length: int) -> None:
         """A chunk is on the disk."""
+        peer.useful_at = self._loop.time()
         self._report.chunk_stored(peer.address, length, self._loop.time())
         self._exchange.verified(self.content_hash, chunk)
 
@@ -345,6 +354,7 @@ class Swarm:
                     peer.snubbed = True
                     self._picker.snubbed(peer)
                 self._learn_from(peer)
+            self._make_room(now)
             if now - self._pinged_at > PING_SECONDS:
                 self._pinged_at = now
                 for connection in list(self._peers):
@@ -354,6 +364,13 @@ class Swarm:
             self._tell()
             if now - self._report.progress_at > self._options.timeout:
                 self._end(self._verdict())
+
+    def _make_room(self, now: float) -> None:
+        """With all places taken and others waiting, the peer that has been of no use for longest gives way."""
+        if self._dials.crowded and self._peers:
+            peer = min(self._peers.values(), key=lambda peer: peer.useful_at)
+            if now - peer.useful_at > USELESS_SECONDS:
+                peer.connection.close(NetworkError(f"{peer.address} gives nothing, and others wait."))
 
     def _ban(self, peer: SwarmPeer) -> None:
         self._liars += 1

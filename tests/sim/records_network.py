@@ -126,7 +126,8 @@ class Person:
         return [one for one in found if (one.entry.publisher, one.entry.content_hash) not in search.withdrawn]
 
     async def providers(self, content_hash: bytes) -> list[Provider]:
-        return [found async for found in find_providers([self.holding], NETWORK, content_hash)]
+        found = [provider async for provider in find_providers([self.holding], NETWORK, content_hash)]
+        return list({provider.address: provider for provider in found}.values())
 
     def die(self) -> None:
         self.net.datagrams.silence(self.address)

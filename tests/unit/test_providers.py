@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from dhtshare.content.link import PeerHint
 from dhtshare.network import Address
-from dhtshare.providers import Lead, ProviderFeed
+from dhtshare.providers import LEADS_PER_TELLER, Lead, ProviderFeed
 
 CONTENT = b"c" * 32
 
@@ -48,6 +48,36 @@ async def test_two_readers_see_all_leads() -> None:
     async with ProviderFeed(CONTENT, [], Dht([lead(1), lead(2)]).lookup) as feed:
         first, second = await asyncio.gather(take(feed, 2), take(feed, 2))
     assert first == second == [lead(1), lead(2)]
+
+
+async def test_tellers_take_turns_and_one_address_comes_from_each() -> None:
+    named = [Lead(Address("10.0.0.1", number), told_by="liar") for number in range(1, 100)]
+    named += [Lead(Address("10.0.0.1", 99), told_by="honest")]
+
+    class AllAtOnce(Dht):
+        async def lookup(self, content_hash: bytes) -> AsyncIterator[Lead]:
+            for one in named:
+                yield one
+
+    async with ProviderFeed(CONTENT, [], AllAtOnce([]).lookup) as feed:
+        await asyncio.sleep(0.01)
+        assert Lead(Address("10.0.0.1", 99), told_by="honest") in await take(feed, 2)
+
+
+async def test_a_teller_that_never_ends_is_heard_only_so_far() -> None:
+    class Endless(Dht):
+        """Each lookup names as many new ones."""
+
+        async def lookup(self, content_hash: bytes) -> AsyncIterator[Lead]:
+            self.asked.append(content_hash)
+            start = 1 + len(self.asked) * 1000
+            for number in range(start, start + 1000):
+                yield Lead(Address("10.0.0.1", number), told_by="liar")
+            yield Lead(Address("10.0.0.2", 1), told_by="honest")
+
+    async with ProviderFeed(CONTENT, [], Endless([]).lookup) as feed:
+        await asyncio.sleep(0.05)
+        assert len(feed) == LEADS_PER_TELLER + 1
 
 
 async def test_peers_found_later_are_told() -> None:

@@ -49,12 +49,16 @@ class ProviderClaim:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Somebody who may hold the content, to be dialled at `address` (TCP). `peer` only unites its addresses."""
+    """Somebody who may hold the content, to be dialled at `address` (TCP). `peer` only unites its addresses.
+
+    `told_by`: the network (in the LAN scope the address) of the node that says so; empty for what we hold ourselves.
+    """
 
     address: Address
     peer: bytes
     partial: bool
     scope: Scope
+    told_by: str = ""
 
 
 @lru_cache(maxsize=16_384)

@@ -20,6 +20,29 @@ from tests.unit.records.records_fakes import NETWORK, content, store
 PEER = b"peerpeer"
 
 
+async def named_by(scope: Scope, named: dict[str, list[tuple[str, int]]]) -> list[tuple[str, str]]:
+    """Who names whom, when each of these answerers says so."""
+
+    async def walk(key: bytes, *, on_reply: Callable[[Contact, Any], None], **_: Any) -> None:
+        for answerer, addresses in named.items():
+            body = providers_body([answer(host, ProviderClaim(port, PEER)) for host, port in addresses])
+            on_reply(Contact(b"i" * 20, Address(answerer, 4470)), SimpleNamespace(parts=[body, body]))
+
+    dht = SimpleNamespace(scope=scope, contacts=1, walk=walk, rpc=SimpleNamespace(now=lambda: 0.0))
+    rules = ScopeRules([ipaddress.ip_network("10.0.0.0/8")])
+    holding = cast(Holding, SimpleNamespace(dht=dht, store=store(scope), rules=rules))
+    return [(one.told_by, str(one.address)) async for one in find_providers([holding], NETWORK, content(1))]
+
+
+async def test_one_address_is_told_once_by_each_network_that_names_it() -> None:
+    one = ("10.9.9.9", 4470)
+    told = await named_by(Scope.IPV4, {"10.0.0.1": [one], "10.0.0.2": [one], "10.0.1.1": [one]})
+    assert told == [("0a0000", "10.9.9.9:4470"), ("0a0001", "10.9.9.9:4470")]
+    one = ("192.168.1.9", 4470)
+    told = await named_by(Scope.LAN, {"192.168.1.1": [one], "192.168.1.2": [one]})
+    assert [by for by, _ in told] == ["192.168.1.1:4470", "192.168.1.2:4470"]
+
+
 async def leads(scope: Scope, answerer: str, *named: tuple[str, int], public: str = "10.0.0.0/8") -> set[str]:
     """What a searcher would dial after `answerer` named these addresses."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import random
 from pathlib import Path
@@ -15,7 +16,7 @@ from dhtshare.content.layout import Layout
 from dhtshare.errors import IntegrityError, NetworkError
 from dhtshare.network import Address, ScopeRules
 from dhtshare.transfer.exchange import Exchange
-from dhtshare.transfer.messages import Choke, Data, Get, Have, Hello, Reason, Refused, Unchoke
+from dhtshare.transfer.messages import Ask, Choke, Data, Get, Has, Have, Hello, Reason, Refused, Unchoke
 from dhtshare.transfer.swarm import Swarm, SwarmOptions, SwarmResult
 from tests.unit.transfer.raw_peer import RawPeer, claim_all, serving
 from tests.unit.transfer.transfer_fakes import FileOffer, MemorySink, describe, peer
@@ -399,3 +400,31 @@ async def test_progress_is_told_but_not_too_often(honest: FileOffer) -> None:
     assert events[0]["event"] == "started"
     assert events[-1]["event"] == "finished"
     assert events[-1]["map"] == "8" * CHUNKS
+
+
+async def test_peers_that_hold_nothing_give_way_when_others_wait(
+    honest: FileOffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many false peers as there are places: they answer, hold nothing, and stay."""
+    monkeypatch.setattr("dhtshare.transfer.swarm.USELESS_SECONDS", 0.3)
+
+    async def holds_nothing(raw: RawPeer) -> None:
+        await raw.hear_a(Hello)
+        raw.hello()
+        while True:
+            message, _ = await raw.hear()
+            if isinstance(message, Ask):
+                raw.say(Has(message.request, CHUNKS, 0, "empty", 100), bytes(1))
+
+    async with contextlib.AsyncExitStack() as stack:
+        idlers = [await stack.enter_async_context(serving(holds_nothing)) for _ in range(3)]
+        _, seed = await stack.enter_async_context(peer(honest))
+        fetcher, _own = await stack.enter_async_context(peer(seed=2))
+        layout = Layout.of(DESCRIPTOR)
+        sink = MemorySink(layout)
+        swarm = Swarm(fetcher, layout, sink, options=SwarmOptions(timeout=15.0, connections=3))
+        for address in (*idlers, seed):
+            swarm.add_peer(address)
+        async with asyncio.timeout(20):
+            await swarm.run()
+    assert bytes(sink.data) == DATA
