@@ -51,11 +51,38 @@ class TableNode(Node):  # type: ignore[misc]
 class Bucket(KBucket):  # type: ignore[misc]
     """A k-bucket: nodes in order of their last sign of life, oldest first, and as many replacements.
 
-    `add_node`, `remove_node`, `is_new_node`, `has_in_range` and `head` are kademlia's.
+    `add_node`, `is_new_node`, `has_in_range` and `head` are kademlia's.
     """
 
     def __init__(self, low: int, high: int, ksize: int) -> None:
-        super().__init__(low, high, ksize, replacementNodeFactor=1)
+        super().__init__(low, high, ksize, replacementNodeFactor=1)  # as many replacements as nodes
+
+    @property
+    def is_crammed(self) -> bool:
+        """Whether there is room neither among the nodes nor among the replacements."""
+        return len(self.nodes) + len(self.replacement_nodes) >= 2 * int(self.ksize)
+
+    def anywhere(self, node_id: bytes) -> TableNode | None:
+        """The node or replacement of that id."""
+        found: TableNode | None = self.nodes.get(node_id) or self.replacement_nodes.get(node_id)
+        return found
+
+    def stalest_replacement(self) -> TableNode:
+        """The replacement that gives way to a new one."""
+        found: TableNode = next(iter(self.replacement_nodes.values()))
+        return found
+
+    # Why: stock lets the replacement added last move up, be it failing, and takes it for the node heard of
+    # last. Here the one heard of last among those with the fewest failures does, into its place by that time.
+    def remove_node(self, node: TableNode) -> None:
+        self.replacement_nodes.pop(node.id, None)
+        if self.nodes.pop(node.id, None) is None or not self.replacement_nodes:
+            return
+        heir = min(reversed(self.replacement_nodes.values()), key=lambda waiting: waiting.failures)
+        del self.replacement_nodes[heir.id]
+        self.nodes[heir.id] = heir
+        for later in [other for other in self.nodes.values() if other.last_seen > heir.last_seen]:
+            self.nodes.move_to_end(later.id)
 
     # Why: stock reads the clock here. The table is pure; it keeps its own times.
     def touch_last_updated(self) -> None:

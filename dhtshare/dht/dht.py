@@ -209,7 +209,8 @@ class Dht:
     def _worth_keeping(self, scope: ScopeDht) -> tuple[Contact, ...]:
         """Whom we know; a session that reached nobody keeps what the one before knew."""
         saved = self._saved.get(scope.scope)
-        return tuple(scope.table.liveliest()) or (saved.contacts if saved is not None else ())
+        known = tuple(known.contact for known in scope.table.liveliest())
+        return known or (saved.contacts if saved is not None else ())
 
     def _places_of(self, scope: Scope) -> Iterable[Address]:
         saved = self._saved.get(scope)

@@ -44,9 +44,11 @@ def contact_report(dht: Dht) -> list[dict[str, Any]]:
             "address": str(contact.address),
             "scope": kind.value,
             "rtt_ms": _milliseconds(scope.rpc.peers.rtt(contact.address)) or None,
+            "last_seen": round(scope.rpc.now() - last_seen, 1),
+            "failures": failures,
         }
         for kind, scope in dht.scopes.items()
-        for contact in scope.table.liveliest()
+        for contact, last_seen, failures in scope.table.liveliest()
     ]
 
 

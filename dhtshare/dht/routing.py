@@ -1,32 +1,41 @@
 """The routing table: whom we know, by distance. Pure; it never sends, its driver asks what to check.
 
 Invariants: a node enters only by `answered`, after it answered a request of ours; ourselves never; one
-node per id and one per address; at most k nodes and k replacements a bucket; in global scopes 1 node per
-IP, 2 per /24 (/48) in a bucket and 10 in all, ids bound to addresses.
+node per id and one per address; at most 160 buckets of k nodes and k replacements; replacements only where
+a bucket is full; nodes of a bucket in the order of their last sign of life; in global scopes 1 node per IP,
+2 per /24 (/48) in a bucket and 10 in all, ids bound to addresses.
 
-Buckets are indexed by the bit length of the XOR distance. The k closest to a target are exact: all of
-the target's own bucket is closer than all of the buckets below it together, and those are closer than
-each bucket above it, so whole groups are taken until one has to be sorted.
+Who is closest to a target is told by `closest`, where to look again by `freshness`.
 """
 
 from __future__ import annotations
 
 import random
-from bisect import bisect_left, insort
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from dhtshare.dht.adapter import AdaptedTable, TableNode
+from dhtshare.dht.closest import UNNAMED_AFTER_FAILURES, Closest
 from dhtshare.dht.contact import ID_BITS, Contact
 from dhtshare.dht.diversity import PER_NETWORK_IN_TABLE, Diversity, port_allowed
+from dhtshare.dht.freshness import Freshness, farthest_first, unfilled
 from dhtshare.dht.nodeid import is_bound
-from dhtshare.network import Address, Scope, is_loopback
+from dhtshare.network import Address, Scope
 
 K = 20
 EVICT_AFTER_FAILURES = 4  # at 10 % loss and one retransmission a live node fails so in 2 of a million rows
-UNNAMED_AFTER_FAILURES = 2  # who failed so often is not told to others until it answers
 CHECK_PAUSE_SECONDS = 10.0  # between two checks of one failing node
 FRESH_SECONDS = 600.0  # a node heard of within this needs no ping before it keeps its place
+_NEVER = float("-inf")
+
+
+class Known(NamedTuple):
+    """A contact of a bucket, the monotonic time of its last sign of life, and failures in a row since."""
+
+    contact: Contact
+    last_seen: float
+    failures: int
 
 
 class Table(AdaptedTable):
@@ -40,14 +49,22 @@ class Table(AdaptedTable):
     def flush(self) -> None:
         """Forget everybody."""
         super().flush()
-        self._indexes: list[int] = []  # of buckets that hold nodes, ascending
         self._by_address: dict[Address, TableNode] = {}
         self._diversity = Diversity(self._scope, PER_NETWORK_IN_TABLE)
         self._bucket_diversity: dict[int, Diversity] = {}
-        self._refreshed: dict[int, float] = {}
-        self._checked: dict[bytes, float] = {}
-        self._rows: dict[int, list[tuple[int, Contact]]] = {}
-        self.version = 0  # grows with every change that could change an answer
+        self._checked: dict[bytes, float] = {}  # when a failing or disputed node was last asked
+        self._closest = Closest(self.node.long_id, self.buckets)
+        self._freshness = Freshness(self.node.long_id)
+
+    def moved_to(self, node_id: bytes) -> Table:
+        """The table of the same node under another id: the same contacts, with what is known of each."""
+        table = Table(node_id, self._scope, self.ksize)
+        for node in sorted(self._by_address.values(), key=lambda node: node.last_seen):
+            table.answered(node.contact, node.last_seen)
+            again = table._by_address.get(node.contact.address)
+            if again is not None:
+                again.failures = node.failures
+        return table
 
     def __len__(self) -> int:
         return sum(len(bucket.nodes) for bucket in self.buckets.values())
@@ -56,10 +73,10 @@ class Table(AdaptedTable):
         return True  # an empty table is still a table
 
     def __contains__(self, contact: object) -> bool:
-        return isinstance(contact, Contact) and self._active(contact) is not None
+        return isinstance(contact, Contact) and self._active(contact)
 
     def __iter__(self) -> Iterator[Contact]:
-        for index in self._indexes:
+        for index in self._closest.indexes:
             for node in self.buckets[index].nodes.values():
                 yield node.contact
 
@@ -76,26 +93,26 @@ class Table(AdaptedTable):
             return False
         index = self._index(contact.node_id)
         bucket = self.bucket(index)
-        other = bucket.nodes.get(contact.node_id) or bucket.replacement_nodes.get(contact.node_id)
+        other = bucket.anywhere(contact.node_id)
         if other is not None:
             if not other.failures:
-                self._checked.setdefault(other.id, 0.0)  # two addresses claim one id: see whether the first still lives
+                self._checked.setdefault(
+                    other.id, _NEVER
+                )  # two addresses claim one id: see whether the first still lives
                 return False
             self._drop(other)
         if not self._fits(index, contact.address):
             return False
+        if bucket.is_crammed:
+            self._drop(bucket.stalest_replacement())
         node = TableNode(contact, now)
-        if len(bucket.nodes) >= bucket.ksize and len(bucket.replacement_nodes) >= bucket.max_replacement_nodes:
-            self._drop(next(iter(bucket.replacement_nodes.values())))
         entered: bool = bucket.add_node(node)
         self._by_address[contact.address] = node
         self._diversity.admit(contact.address)
         if self._scope is not Scope.LAN:
             self._bucket_diversity.setdefault(index, Diversity(self._scope)).admit(contact.address)
-        if index not in self._indexes:
-            insort(self._indexes, index)
         if entered:
-            self._changed(index)
+            self._closest.changed(index)
         return entered
 
     def heard(self, contact: Contact, now: float) -> bool:
@@ -117,7 +134,7 @@ class Table(AdaptedTable):
             self._drop(node)
             return True
         if node.failures == UNNAMED_AFTER_FAILURES:
-            self._changed(self._index(node.id))
+            self._closest.changed(self._index(node.id))
         return False
 
     def lied(self, contact: Contact) -> None:
@@ -126,7 +143,16 @@ class Table(AdaptedTable):
         if node is not None and node.id == contact.node_id:
             self._drop(node)
 
+    def refreshed(self, target: bytes, now: float) -> None:
+        """A lookup of ours for this target is done."""
+        self._freshness.refreshed(self._index(target), now)
+
     # ---- questions -----------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """Grows with every change that could change an answer of `nearest`."""
+        return self._closest.version
 
     def acceptable(self, contact: Contact) -> bool:
         """Whether such a contact may be in this scope's table at all: not ourselves, id and port right."""
@@ -138,26 +164,17 @@ class Table(AdaptedTable):
             return False
         index = self._index(contact.node_id)
         bucket = self.buckets.get(index)
-        if bucket is None:
-            return self._fits(index, contact.address)
-        known = bucket.nodes.get(contact.node_id)
-        if known is not None:
-            return bool(known.failures)
-        room = len(bucket.nodes) < bucket.ksize or len(bucket.replacement_nodes) < bucket.max_replacement_nodes
-        return room and self._fits(index, contact.address)
+        if bucket is not None:
+            known = bucket.anywhere(contact.node_id)
+            if known is not None:
+                return bool(known.failures)
+            if bucket.is_crammed:
+                return False
+        return self._fits(index, contact.address)
 
     def nearest(self, target: bytes, count: int = K, *, loopback: bool = True) -> list[Contact]:
         """The `count` closest nameable contacts to a target, closest first. Without `loopback` addresses if so."""
-        wanted = int.from_bytes(target, "big")
-        found: list[Contact] = []
-        for group in self._groups(wanted):
-            rows = sorted([(long_id ^ wanted, contact) for long_id, contact in group])
-            if not loopback:
-                rows = [row for row in rows if not is_loopback(row[1].address.host)]
-            found += [contact for _, contact in rows[: count - len(found)]]
-            if len(found) == count:
-                break
-        return found
+        return self._closest.nearest(target, count, loopback=loopback)
 
     def group_key(self, target: bytes, count: int = K) -> int | None:
         """A number that is equal for targets with equal k closest, as long as `version` stays; None if that is unclear.
@@ -169,100 +186,59 @@ class Table(AdaptedTable):
         bucket = self.buckets.get(index)
         return index if bucket is not None and len(bucket.nodes) == count else None
 
-    def liveliest(self) -> list[Contact]:
-        """Everybody, whoever gave a sign of life last first."""
+    def liveliest(self) -> list[Known]:
+        """Everybody in a bucket, whoever gave a sign of life last first."""
         nodes = [node for bucket in self.buckets.values() for node in bucket.nodes.values()]
         nodes.sort(key=lambda node: (node.failures, -node.last_seen))
-        return [node.contact for node in nodes]
+        return [Known(node.contact, node.last_seen, node.failures) for node in nodes]
 
     def to_check(self, now: float, limit: int) -> list[Contact]:
         """Contacts to ping now: failing, disputed, and the least recently seen of full buckets with replacements."""
         found: list[Contact] = []
-        for index in self._indexes:
+        for index in self._closest.indexes:
             bucket = self.buckets[index]
-            for node in bucket.nodes.values():
-                due = node.failures or node.id in self._checked
-                if due and now - self._checked.get(node.id, 0.0) >= CHECK_PAUSE_SECONDS * (1 + node.failures):
+            nodes = list(bucket.nodes.values())
+            contested = nodes[:1] if bucket.replacement_nodes else []
+            for node in nodes:
+                asked = self._checked.get(node.id, _NEVER)
+                if node.failures or node.id in self._checked:
+                    due = now - asked >= CHECK_PAUSE_SECONDS * (1 + node.failures)
+                else:
+                    due = node in contested and now - node.last_seen > FRESH_SECONDS
+                if due:
                     found.append(node.contact)
-            head = bucket.head() if bucket.nodes else None
-            if (
-                head is not None
-                and bucket.replacement_nodes
-                and not head.failures
-                and now - head.last_seen > FRESH_SECONDS
-            ):
-                found.append(head.contact)
         return found[:limit]
 
     def stale(self, now: float, age: float) -> list[int]:
-        """Indexes of buckets, farthest first, that no lookup of ours went into for `age` seconds.
-
-        From the farthest down to the closest bucket that holds anybody; nearer ones are covered by the
-        lookup of our own id.
-        """
-        lowest = self._indexes[0] if self._indexes else ID_BITS
-        return [i for i in range(ID_BITS, lowest - 1, -1) if now - self._refreshed.get(i, -age) >= age]
+        """Indexes of buckets, farthest first, that no lookup of ours went into for `age` seconds."""
+        return self._freshness.stale(farthest_first(self._lowest), now, age)
 
     def unfilled(self) -> list[int]:
         """Indexes of buckets, farthest first, with room for more; those nearer than anybody we know left out."""
-        lowest = self._indexes[0] if self._indexes else ID_BITS
-        sizes = self.sizes()
-        return [i for i in range(ID_BITS, lowest - 1, -1) if sizes.get(i, 0) < self.ksize]
-
-    def refreshed(self, target: bytes, now: float) -> None:
-        """A lookup of ours for this target is done."""
-        index = self._index(target)
-        if index:
-            self._refreshed[index] = now
+        return unfilled(farthest_first(self._lowest), self.sizes(), self.ksize)
 
     def random_target(self, index: int, rng: random.Random) -> bytes:
         """A random id that falls into that bucket."""
-        distance = (1 << (index - 1)) | rng.getrandbits(index - 1) if index > 1 else 1
-        return int(self.node.long_id ^ distance).to_bytes(20, "big")
+        return self._freshness.random_target(index, rng)
 
     def sizes(self) -> dict[int, int]:
         """How many nodes each bucket that has any holds, by index."""
-        return {index: len(self.buckets[index].nodes) for index in self._indexes}
+        return {index: len(self.buckets[index].nodes) for index in self._closest.indexes}
 
     # ---- inside --------------------------------------------------------------------------------
+
+    @property
+    def _lowest(self) -> int:
+        return next(iter(self._closest.indexes), ID_BITS)
 
     def _index(self, node_id: bytes) -> int:
         return int(self.node.long_id ^ int.from_bytes(node_id, "big")).bit_length()
 
-    def _groups(self, wanted: int) -> Iterator[list[tuple[int, Contact]]]:
-        """Nameable contacts with their ids as numbers, in groups each of which is closer than the next."""
-        own = int(self.node.long_id ^ wanted).bit_length()
-        position = bisect_left(self._indexes, own)
-        above = position
-        if position < len(self._indexes) and self._indexes[position] == own:
-            yield self._rows_of(own)
-            above += 1
-        if position:
-            yield [row for index in self._indexes[:position] for row in self._rows_of(index)]
-        for index in self._indexes[above:]:
-            yield self._rows_of(index)
-
-    def _rows_of(self, index: int) -> list[tuple[int, Contact]]:
-        rows = self._rows.get(index)
-        if rows is None:
-            rows = self._rows[index] = [
-                (node.long_id, node.contact)
-                for node in self.buckets[index].nodes.values()
-                if node.failures < UNNAMED_AFTER_FAILURES
-            ]
-        return rows
-
-    def _changed(self, index: int) -> None:
-        """Answers that name this bucket's nodes may differ from now on."""
-        self._rows.pop(index, None)
-        self.version += 1
-
-    def _active(self, contact: Contact) -> TableNode | None:
+    def _active(self, contact: Contact) -> bool:
         node = self._by_address.get(contact.address)
         if node is None or node.id != contact.node_id:
-            return None
-        bucket = self.buckets[self._index(node.id)]
-        return node if node.id in bucket.nodes else None
+            return False
+        return node.id in self.buckets[self._index(node.id)].nodes
 
     def _fits(self, index: int, address: Address) -> bool:
         local = self._bucket_diversity.get(index)
@@ -270,34 +246,31 @@ class Table(AdaptedTable):
 
     def _renew(self, node: TableNode, now: float) -> bool:
         index = self._index(node.id)
-        if node.failures >= UNNAMED_AFTER_FAILURES:
-            self._changed(index)
+        was_unnamed = node.failures >= UNNAMED_AFTER_FAILURES
         node.failures = 0
         node.last_seen = now
         self._checked.pop(node.id, None)
         bucket = self.buckets[index]
-        waiting = node.id in bucket.replacement_nodes and len(bucket.nodes) >= bucket.ksize
-        if waiting:
+        if node.id in bucket.replacement_nodes:
             bucket.replacement_nodes.move_to_end(node.id)
             return False
-        if bucket.replacement_nodes.pop(node.id, None) is not None:
-            self._changed(index)
-        bucket.nodes[node.id] = node
         bucket.nodes.move_to_end(node.id)
+        if was_unnamed:
+            self._closest.changed(index)
         return True
 
     def _drop(self, node: TableNode) -> None:
         index = self._index(node.id)
         bucket = self.buckets[index]
+        was_active = node.id in bucket.nodes
         bucket.remove_node(node)
         del self._by_address[node.contact.address]
         self._checked.pop(node.id, None)
         self._diversity.remove(node.contact.address)
         if index in self._bucket_diversity:
             self._bucket_diversity[index].remove(node.contact.address)
-        if not bucket.nodes:
-            self._indexes.remove(index)
-        self._changed(index)
+        if was_active:
+            self._closest.changed(index)
 
 
 @lru_cache(maxsize=65536)

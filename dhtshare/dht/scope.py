@@ -94,12 +94,7 @@ class ScopeDht:
 
     def move(self, node_id: bytes) -> None:
         """Live under another id. Contacts are kept, in the buckets of the new id; tell `on_moved`."""
-        known = list(self.table)
-        now = self.rpc.now()
-        table = Table(node_id, self.scope)
-        for contact in known:
-            table.answered(contact, now)
-        self.rpc.moved(node_id, table)
+        self.rpc.moved(node_id, self.table.moved_to(node_id))
         for callback in self.on_moved:
             callback()
 
