@@ -1,4 +1,4 @@
-"""Whole processes on loopback: start-up, memory, publishing a library, a fetch from one seed."""
+"""Whole processes on loopback: start-up, memory, publishing a library."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from tests.processes import Home, Network, Node
 RUNS = 11
 FILES = 10_000
 FILE_BYTES = 4096
-FETCH_BYTES = 256 << 20
-FETCH_RUNS = 5
 
 
 def _python(code: str) -> float:
@@ -108,20 +106,3 @@ def publish() -> dict[str, Any]:
         "acks": sum(receipt["acks"] for receipt in receipts),
         "verified": sum(receipt["verified"] for receipt in receipts),
     }
-
-
-def transfer() -> dict[str, Any]:
-    """One seed to one fetcher, 256 MiB, plain on loopback, end to end: fsync and rename included."""
-    rates = []
-    with tempfile.TemporaryDirectory() as folder, Network(Path(folder)) as network:
-        seed, node = network.nodes(2)
-        path = Path(folder) / "large.bin"
-        path.write_bytes(os.urandom(FETCH_BYTES))
-        content = seed.run("publish", path).result["hash"]
-        for number in range(FETCH_RUNS):
-            result = node.run("fetch", content, "-o", Path(folder) / str(number), "--no-seed").result
-            assert result["downloaded"] == FETCH_BYTES
-            rates.append(FETCH_BYTES / result["seconds"] / 1e6)
-            Path(result["path"]).unlink()
-        resident = _resident(node)
-    return {"bytes": FETCH_BYTES, "fsync": True, "mb_per_s": summary(rates, 1), "fetcher_bytes": resident}
