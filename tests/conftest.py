@@ -18,7 +18,7 @@ settings.load_profile("dhtshare")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file of end-to-end tests shares one running network, so one worker runs all of it."""
     for item in items:
-        if "e2e" in item.path.parts:
+        if {"e2e", "hostile"} & set(item.path.parts):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

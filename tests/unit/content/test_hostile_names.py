@@ -9,13 +9,13 @@ import pytest
 from blake3 import blake3
 
 from dhtshare.content.canonical import encode
-from dhtshare.content.descriptor import CollectionEntry, decode
+from dhtshare.content.descriptor import CollectionDescriptor, CollectionEntry, decode
 from dhtshare.content.folder import scan_folder
 from dhtshare.content.keywords import tokenize, words_for
 from dhtshare.content.link import Link, parse_link
 from dhtshare.content.paths import NAMELESS, check_relative_path, dot_name, safe_name
 from dhtshare.errors import MalformedError
-from tests.unit.content.content_hostile_names import HARMLESS, HOSTILE
+from tests.hostile.names import COLLIDING, HARMLESS, HOSTILE
 
 HASH = blake3(b"x").digest()
 
@@ -49,6 +49,20 @@ def test_is_refused_in_a_descriptor(name: str, safe: str) -> None:
         raw = encode({0: 1, 2: "collection", 8: [{0: "@" * len(text), 2: 1, 4: HASH}]}).replace(b"@" * len(text), text)
     with pytest.raises(MalformedError):
         decode(raw)
+
+
+@pytest.mark.parametrize(("one", "other"), [pytest.param(*case, id=why) for why, case in COLLIDING.items()])
+def test_two_that_collide_are_refused_in_a_descriptor(one: str, other: str) -> None:
+    def item(path: str) -> dict[int, object]:
+        return {0: path} if path.endswith("/") else {0: path, 2: 1, 4: HASH}
+
+    for pair in ((one, other), (other, one)):
+        with pytest.raises(MalformedError):
+            decode(encode({0: 1, 2: "collection", 8: [item(path) for path in pair]}))
+    with pytest.raises(MalformedError):
+        CollectionDescriptor.of(
+            [CollectionEntry(path) if path.endswith("/") else CollectionEntry(path, 1, HASH) for path in (one, other)]
+        )
 
 
 @hostile

@@ -1,4 +1,7 @@
-"""Names that have hurt other programs, each with what it tries, and what it must become on a disk."""
+"""Names that have hurt other programs, each with what it tries, and what it must become on a disk.
+
+The one source: every test of names draws on it, wherever a name can enter or come out.
+"""
 
 from __future__ import annotations
 
@@ -95,3 +98,29 @@ HARMLESS = {
     "percent signs": "%2e%2e%2fx",
     "looks like our unfinished files": ".x.dhtshare-part",
 }
+
+COLLIDING: dict[str, tuple[str, str]] = {
+    # why only one of them fits on some disk: (one path, another)
+    "equal after case folding": ("Song.mp3", "song.MP3"),
+    "equal after case folding, beyond ASCII": ("Straße", "STRASSE"),
+    "folders equal after case folding": ("Album/a", "album/b"),
+    "equal after NFC": ("Mu\u0301sica", "M\u00fasica"),
+    "equal twice": ("same", "same"),
+    "a name that is another's folder": ("album", "album/one"),
+    "a folder, but for case": ("Album", "album/one"),
+    "an empty folder that is not empty": ("album/", "album/one"),
+}
+
+
+def steers(text: str) -> set[str]:
+    """The characters of a text that steer a terminal or are drawn as nothing: none may reach one, but newlines."""
+    ranges = ((0x00, 0x09), (0x0B, 0x1F), (0x7F, 0x9F), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F))
+    single = {0x00AD, 0x061C, 0x180E, 0xFEFF, 0xFFF9, 0xFFFA, 0xFFFB}
+    return {
+        character
+        for character in text
+        if ord(character) in single
+        or any(first <= ord(character) <= last for first, last in ranges)
+        or 0xE0000 <= ord(character) <= 0xE007F
+        or 0xD800 <= ord(character) <= 0xDFFF
+    }
