@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dhtshare.dht.contact import Contact
 from dhtshare.errors import NetworkError
@@ -54,8 +55,7 @@ class Failure:
 Answer = Body | list[Body] | Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request as its handler sees it.
 
     `proved`: its token shows that it really comes from `sender`. `node_id` is only a claim. `dialled` is

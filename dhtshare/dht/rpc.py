@@ -13,22 +13,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dhtshare.dht.adapter import AdaptedProtocol
+from dhtshare.dht.answers import AnswerReader
 from dhtshare.dht.calls import PARTS_GAP_SECONDS, SENDINGS, Call, Listener
-from dhtshare.dht.compact import unpack_contacts
-from dhtshare.dht.contact import UNKNOWN_ID, Contact
+from dhtshare.dht.contact import Contact
 from dhtshare.dht.counters import Counters
 from dhtshare.dht.messages import Body, Code, Handler, Method, NoAnswer, Refused, Reply
-from dhtshare.dht.nodeid import may_have
 from dhtshare.dht.peerbook import PeerBook
 from dhtshare.dht.routing import Table
 from dhtshare.dht.serving import Responder
 from dhtshare.dht.wire import (
-    MAX_CONTACTS,
     MESSAGE_ID_BYTES,
     TYPE_REQUEST,
     TYPE_RESPONSE,
     RequestMessage,
-    ResponseMessage,
     datagram_type,
     decode_response,
     encode_arrival,
@@ -36,7 +33,7 @@ from dhtshare.dht.wire import (
     message_id,
 )
 from dhtshare.errors import LocalProtocolError, MalformedError, NetworkError
-from dhtshare.network import Address, Scope, ScopeRules, is_loopback
+from dhtshare.network import Address, Scope, ScopeRules
 
 MAX_ANSWERS_UNDER_WAY = 4096  # calls waiting at once; more is our own bug or a lookup storm
 
@@ -86,6 +83,7 @@ class Rpc(AdaptedProtocol):
         self._rng = rng
         self._loop = asyncio.get_running_loop()
         self._responder = Responder(network, scope, table, node_id, rng, wall, self.counters, self._loop.time())
+        self._reader = AnswerReader(scope, rules, table, node_id, self.peers, self.counters)
         self._calls: dict[bytes, Call] = self._outstanding
 
     # ---- life ----------------------------------------------------------------------------------
@@ -115,6 +113,7 @@ class Rpc(AdaptedProtocol):
         self.table = self.router = table
         self.source_node = table.node
         self._responder.moved(node_id, table)
+        self._reader.moved(node_id, table)
 
     def now(self) -> float:
         """Monotonic seconds of the loop that we run on."""
@@ -247,53 +246,15 @@ class Rpc(AdaptedProtocol):
 
     def _complete(self, call: Call) -> None:
         self._finish(call)
-        message, bodies, complete = call.answer
         now = self._loop.time()
-        address = call.contact.address
-        rtt = now - call.sent_at
         self.last_reply = now
-        self.peers.answered(address, message.token, rtt if call.sendings == 1 and complete else None, now)
-        contact = Contact(message.node_id, address)
-        bound = may_have(contact.node_id, address.host, self.scope)
-        if call.contact.node_id not in (UNKNOWN_ID, contact.node_id) or (call.contact.node_id and not bound):
-            self.counters.wrong_id += 1
-            self.table.lied(call.contact)
-            call.listener.failed(WrongId(contact))
-            return
-        if bound and contact.node_id != self.node_id:
-            self.table.answered(contact, now)
-        reply = Reply(
-            contact.node_id,
-            address,
-            bodies,
-            self._contacts_of(message, address),
-            message.seen,
-            message.wall,
-            rtt,
-            complete,
-        )
-        if self.on_reply is not None:
-            self.on_reply(contact, reply)
-        if message.code:
-            self.counters.refusals += 1
-            if message.code == Code.UNPROVED and not message.token:
-                self.peers.forget_token(address)
-            call.listener.failed(Refused(message.code, message.retry_after))
-        else:
-            call.listener.replied(reply)
-
-    def _contacts_of(self, message: ResponseMessage, responder: Address) -> tuple[Contact, ...]:
-        if not message.contacts4 and not message.contacts6:
-            return ()
-        scope, scope_of, acceptable = self.scope, self.rules.scope_of, self.table.acceptable
-        loopback = scope is not Scope.LAN or is_loopback(responder.host)
-        return tuple(
-            contact
-            for contact in unpack_contacts(message.contacts4, message.contacts6)
-            if scope_of(contact.address.host) is scope
-            and (loopback or not is_loopback(contact.address.host))
-            and acceptable(contact)
-        )[:MAX_CONTACTS]
+        outcome = self._reader.read(call, now)
+        if outcome.reply is not None and self.on_reply is not None:
+            self.on_reply(Contact(outcome.reply.node_id, outcome.reply.address), outcome.reply)
+        if outcome.failure is not None:
+            call.listener.failed(outcome.failure)
+        elif outcome.reply is not None:
+            call.listener.replied(outcome.reply)
 
     def _serve(self, data: bytes, sender: Address) -> None:
         now = self._loop.time()
@@ -311,11 +272,3 @@ class Rpc(AdaptedProtocol):
             self.counters.datagrams_out += 1
             self.counters.bytes_out += len(data)
             self.transport.sendto(data, address)
-
-
-class WrongId(NoAnswer):
-    """The address answered, under another id than it was known by. `contact` is who is really there."""
-
-    def __init__(self, contact: Contact) -> None:
-        super().__init__(f"{contact.address} answered under another id.")
-        self.contact = contact

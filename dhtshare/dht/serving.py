@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dhtshare.dht.compact import CONTACT4_BYTES, CONTACT6_BYTES, pack_address, pack_contacts
 from dhtshare.dht.contact import ID_BYTES
@@ -38,15 +38,13 @@ from dhtshare.network import Address, Scope, is_loopback
 _CONTACTS_HEADER_BYTES = 6  # key and length of both strings of contacts
 
 
-@dataclass(frozen=True, slots=True)
-class _Method:
+class _Method(NamedTuple):
     handler: Handler
     with_contacts: bool
     needs_proof: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """What to send back to the sender; `message` is set for a request that was understood and proved."""
 
     datagrams: list[bytes]

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dhtshare.dht.answers import WrongId
 from dhtshare.dht.calls import Call, Listener
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.lookup import Lookup
 from dhtshare.dht.messages import TARGET_KEY, Body, Method, Refused, Reply
 from dhtshare.dht.routing import K, Table
-from dhtshare.dht.rpc import Rpc, WrongId
+from dhtshare.dht.rpc import Rpc
 from dhtshare.errors import MalformedError, NetworkError
 from dhtshare.network import Scope
 
