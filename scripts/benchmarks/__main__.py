@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts.benchmarks import content, network
+from scripts.benchmarks.swarm.scenarios import swarm
 from scripts.benchmarks.transfer.rows import transfer
 
 BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -16,6 +17,7 @@ BENCHMARKS: dict[str, Callable[..., dict[str, Any]]] = {
     "memory": network.memory,
     "publish": network.publish,
     "transfer": transfer,
+    "swarm": swarm,
 }
 
 
