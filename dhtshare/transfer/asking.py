@@ -66,9 +66,14 @@ class FoundDescriptor:
     holders: tuple[PeerHas, ...]
 
 
-async def ask_have(connection: Connection, content: bytes, *, follow: bool = False, timeout: float) -> PeerHas:
-    """Ask one peer. Raises NotFoundError, NetworkError; RemoteProtocolError for an answer that cannot be."""
-    has, payload = await ask(connection, lambda number: Ask(number, content, follow), Has, timeout)
+async def ask_have(
+    connection: Connection, content: bytes, *, follow: bool = False, tag: bytes = b"", timeout: float
+) -> PeerHas:
+    """Ask one peer; `tag` as in ASK.
+
+    Raises NotFoundError, NetworkError; RemoteProtocolError for an answer that cannot be.
+    """
+    has, payload = await ask(connection, lambda number: Ask(number, content, follow, tag), Has, timeout)
     have = None
     if has.held > has.chunks:
         raise blame(connection, MalformedError(f"it holds {has.held} of {has.chunks} chunks"))

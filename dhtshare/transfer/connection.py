@@ -28,6 +28,7 @@ from dhtshare.transfer.messages import (
     Get,
     GetDescriptor,
     GetMembers,
+    Given,
     Has,
     Have,
     Hello,
@@ -95,6 +96,9 @@ class Follower(Protocol):
 
     def has_more(self, connection: Connection, content: bytes, runs: tuple[int, ...]) -> None:
         """The peer verified more chunks: first, count, first, count, …"""
+
+    def given(self, connection: Connection, content: bytes, runs: tuple[int, ...]) -> None:
+        """The peer gives these chunks to others."""
 
     def choking(self, connection: Connection) -> None:
         """The peer choked or unchoked us: see `connection.choked`."""
@@ -416,6 +420,9 @@ class Connection(asyncio.BufferedProtocol):
             case Have():
                 for follower in list(self.followers):
                     follower.has_more(self, message.content, message.runs)
+            case Given():
+                for follower in list(self.followers):
+                    follower.given(self, message.content, message.runs)
             case Choke() | Unchoke():
                 self.choked = isinstance(message, Choke)
                 for follower in list(self.followers):

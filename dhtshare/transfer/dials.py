@@ -152,6 +152,14 @@ class Dials:
         if not banned:
             self._later(candidate, now)
 
+    def put_aside(self) -> None:
+        """A connection is let go of, for another one leads to the same peer; `again` when that one ends."""
+        self.connected -= 1
+
+    def again(self, candidate: Candidate, now: float) -> None:
+        """Somebody who was put aside is worth a dial again."""
+        self._later(candidate, now)
+
     def _later(self, candidate: Candidate, now: float) -> None:
         if self.attempts.left(candidate.address):
             pause = RETRY_SECONDS * min(12, max(1, self.attempts.of(candidate.address)))

@@ -30,7 +30,7 @@ from dhtshare.transfer.greeting import Greeter, Manners
 from dhtshare.transfer.messages import Ask, Hello, Request
 from dhtshare.transfer.ports import Shelf
 from dhtshare.transfer.ratelimit import Limits
-from dhtshare.transfer.seeder import HAVE_SECONDS, Seeder
+from dhtshare.transfer.seeder import GIVEN_SECONDS, HAVE_SECONDS, Seeder
 from dhtshare.transfer.workers import Workers
 
 __all__ = ["Exchange", "ExchangeStats", "FoundDescriptor", "PeerAddress", "PeerHas", "PeerInfo"]
@@ -72,8 +72,8 @@ class ExchangeStats:
 class Adopter(Protocol):
     """A fetch that may use connections which its peers opened."""
 
-    def adopt(self, connection: Connection) -> None:
-        """The peer on it asked for the content that is being fetched."""
+    def asked(self, connection: Connection, tag: bytes) -> None:
+        """The peer on it asked for the content that is being fetched; with a tag it fetches that itself."""
 
 
 class Exchange:
@@ -203,8 +203,7 @@ class Exchange:
     def verified(self, content_hash: bytes, chunk: int) -> None:
         """A chunk can be served now: followers hear of it soon, many at a time."""
         self._seeder.verified(content_hash, chunk)
-        if self._telling is None and self._seeder.has_news:
-            self._telling = asyncio.get_running_loop().call_later(HAVE_SECONDS, self._tell)
+        self._tell_soon(HAVE_SECONDS)
 
     def peers(self) -> list[PeerInfo]:
         """Everybody who is connected now."""
@@ -249,8 +248,9 @@ class Exchange:
     def requested(self, connection: Connection, request: Request) -> None:
         """A peer asks."""
         self._seeder.requested(connection, request, self._now())
-        if isinstance(request, Ask) and connection.incoming and request.content in self._swarms:
-            self._swarms[request.content].adopt(connection)
+        if isinstance(request, Ask) and request.content in self._swarms:
+            self._swarms[request.content].asked(connection, request.tag)
+        self._tell_soon(GIVEN_SECONDS)
 
     def cancelled(self, connection: Connection, request: int) -> None:
         """A peer withdraws a request."""
@@ -276,6 +276,10 @@ class Exchange:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def _tell_soon(self, seconds: float) -> None:
+        if self._telling is None and self._seeder.has_news:
+            self._telling = asyncio.get_running_loop().call_later(seconds, self._tell)
 
     def _tell(self) -> None:
         self._telling = None

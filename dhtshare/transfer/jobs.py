@@ -21,6 +21,9 @@ class Employer(Protocol):
     def arrived(self, job: Job) -> None:
         """All its bytes are in `job.view`."""
 
+    def moved(self, job: Job) -> None:
+        """A part of it came, and more will."""
+
     def refused(self, job: Job, *, lacks: bool) -> None:
         """The peer will not send it: it lacks it, or chokes, or was told to cancel."""
 
@@ -61,8 +64,10 @@ class Job:
         peer = self.peer
         self.asked_at = now
         peer.asked(self.length, now)
-        for offset in range(0, self.length, MAX_PAYLOAD_BYTES):
-            length = min(MAX_PAYLOAD_BYTES, self.length - offset)
+        # A run is one answer: its chunks lie in files of their own.
+        most = peer.window.part if len(self.chunks) == 1 else MAX_PAYLOAD_BYTES
+        for offset in range(0, self.length, most):
+            length = min(most, self.length - offset)
             part = _Part(self, offset, length)
             part.number = peer.connection.ask(partial(self._get, offset, length), part)
             self._numbers.add(part.number)
@@ -70,7 +75,7 @@ class Job:
     def abandon(self) -> None:
         """No longer wanted: the peer is told, what comes all the same is skipped, its memory is free again."""
         if not self._over:
-            self.peer.settled(self.length)
+            self.peer.settled(self._left)
             self.end()
         for number in self._numbers:
             self.peer.connection.cancel(number)
@@ -107,8 +112,10 @@ class Job:
         now = asyncio.get_running_loop().time()
         self.peer.moved(length, now - self.asked_at, now)
         self._left -= length
-        if not self._left:
-            self.peer.settled(self.length)
+        self.peer.settled(length)
+        if self._left:
+            self._employer.moved(self)
+        else:
             self._employer.arrived(self)
 
     def part_refused(self, number: int, *, lacks: bool) -> None:
@@ -122,7 +129,7 @@ class Job:
         """The connection ended."""
         self._numbers.discard(number)
         if not self._over:
-            self.peer.settled(self.length)
+            self.peer.settled(self._left)
             self.end()
             self._employer.lost(self)
 

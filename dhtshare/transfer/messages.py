@@ -25,6 +25,9 @@ kind, or REFUSED. Answers come in any order. At most 256 requests are in flight 
   GET_MEMBERS     → MEMBERS        the descriptors of several files of a collection, those that fit one answer
   GET             → DATA           bytes of chunks: a range of one chunk, or a run of whole chunks
 
+A whole seed tells those who follow a content, by GIVEN, which chunks it gives to others: who has a choice asks it
+for different ones, so that a swarm of fetchers draws each chunk from its seed about once.
+
 Chunks are counted through all files of a content in the order of its descriptor, from 0; a file of n bytes has
 ⌈n / chunk size⌉ of them. A run of small chunks (1,000 small files) is one request and one answer.
 
@@ -53,6 +56,7 @@ TLS_FIRST_BYTE = 0x16
 
 HASH_BYTES = 32
 NONCE_BYTES = 16
+TAG_BYTES = 8
 MAX_AGENT_BYTES = 64
 MAX_NAME_BYTES = 255
 MAX_REQUEST = (1 << 32) - 1
@@ -111,14 +115,24 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What do you hold of this content? With `follow`, tell me too what you get from now on."""
+    """What do you hold of this content? With `follow`, tell me too what you get from now on.
+
+    `tag`, by chance, names one fetch for as long as it runs: two connections on which the same one comes in lead to
+    the same fetch, and both sides leave the one that the lesser tag's fetch opened.
+    """
 
     request: int
     content: bytes
     follow: bool = False
+    tag: bytes = b""
 
     TYPE: ClassVar[int] = 2
-    FIELDS: ClassVar[tuple[Field, ...]] = (_REQUEST, _CONTENT, Field(8, "follow", flag(), False))
+    FIELDS: ClassVar[tuple[Field, ...]] = (
+        _REQUEST,
+        _CONTENT,
+        Field(8, "follow", flag(), False),
+        Field(3, "tag", raw(TAG_BYTES), b""),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +303,17 @@ class Unchoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Chunks that this seed gives to others: first, count, … as in HAVE. Unasked, to those who follow the content."""
+
+    content: bytes
+    runs: tuple[int, ...]
+
+    TYPE: ClassVar[int] = 16
+    FIELDS: ClassVar[tuple[Field, ...]] = (_CONTENT, Field(8, "runs", numbers(MAX_CHUNKS, 2 * MAX_RUNS)))
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Still here."""
 
@@ -298,7 +323,7 @@ class Ping:
 
 Request = Ask | GetDescriptor | GetMembers | Get
 Answer = Has | Descriptor | Members | Data | Refused
-Message = Hello | Request | Answer | Have | Cancel | Choke | Unchoke | Ping
+Message = Hello | Request | Answer | Have | Given | Cancel | Choke | Unchoke | Ping
 
 KINDS: dict[int, type[Message]] = {
     kind.TYPE: kind
@@ -318,6 +343,7 @@ KINDS: dict[int, type[Message]] = {
         Choke,
         Unchoke,
         Ping,
+        Given,
     )
 }
 

@@ -51,6 +51,7 @@ class Picker:
         self._requested: dict[int, set[Peer]] = {}
         self._peers: dict[Peer, _Known] = {}
         self._rarity: list[int] = [self._all]
+        self._given = 0
         self._rng = rng
         self.sequential = sequential
 
@@ -76,6 +77,10 @@ class Picker:
         fresh = chunks & self._all & ~known.has
         self._count(fresh, +1)
         known.has |= fresh
+
+    def given(self, chunks: int) -> None:
+        """A seed gives these to others: among chunks as rare as they are, others come first."""
+        self._given |= chunks
 
     def peer_gone(self, peer: Peer) -> None:
         """A peer is no more; what only it was asked for is missing again."""
@@ -196,16 +201,21 @@ class Picker:
     def _first(self, known: _Known, candidates: int) -> int:
         if self.sequential:
             return _lowest(candidates)
-        # Chunks held by seeds alone are on level 0: who has others asks seeds for these first.
-        for level in self._rarity:
-            rare = candidates & level
-            if rare:
-                if known.next_after >= 0 and rare >> known.next_after & 1:
-                    return known.next_after
-                start = self._rng.randrange(rare.bit_length())
-                above = rare >> start
-                return start + _lowest(above) if above else _lowest(rare)
-        raise AssertionError("every chunk is on one level")
+        # Chunks held by seeds alone are on level 0: who has others asks seeds for these first. But not for what a
+        # seed gives to somebody else right now: that comes from there soon.
+        on_their_way = self._given & self._rarity[0]
+        open_ones = candidates & ~on_their_way
+        rare = next((rare for level in self._rarity if (rare := open_ones & level)), candidates)
+        # A run reads and writes faster. Where others fetch too, two that walk along the same run would meet again
+        # and again, so chance decides each time.
+        if not self._given and known.next_after >= 0 and rare >> known.next_after & 1:
+            return known.next_after
+        return self._any_of(rare)
+
+    def _any_of(self, chunks: int) -> int:
+        start = self._rng.randrange(chunks.bit_length())
+        above = chunks >> start
+        return start + _lowest(above) if above else _lowest(chunks)
 
     def _late(self, peer: Peer, known: _Known, open_ones: int) -> int | None:
         """In sequential mode: the first chunk that a stalling peer holds up, before what is still to be asked."""

@@ -78,7 +78,7 @@ class Pipeline:
     def fill(self, peer: SwarmPeer) -> None:
         """Ask the peer for as much as its window holds."""
         connection, slots = peer.connection, self._layout.slot
-        while not self._stopped and connection.is_open and not connection.choked:
+        while not (self._stopped or peer.retired or connection.choked) and connection.is_open:
             if peer.in_flight >= peer.window.size or connection.requests_in_flight >= MAX_REQUESTS_PER_PEER:
                 return
             now = self._loop.time()
@@ -140,6 +140,10 @@ class Pipeline:
         self._verifying += 1
         self._quiet.clear()
         self._verifiers.submit(partial(self._check, job), partial(self._checked, job))
+        self.fill(job.peer)
+
+    def moved(self, job: Job) -> None:
+        """A part of a job is here: there may be room for the next one."""
         self.fill(job.peer)
 
     def refused(self, job: Job, *, lacks: bool) -> None:

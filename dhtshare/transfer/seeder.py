@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterable
 from functools import partial
 
+from dhtshare.errors import NetworkError
 from dhtshare.transfer.answers import ChunkAnswer, MadeAnswer, RunAnswer
 from dhtshare.transfer.choker import ROUND_SECONDS, Choker, Facts
 from dhtshare.transfer.connection import Connection
@@ -24,6 +25,7 @@ from dhtshare.transfer.messages import (
     Get,
     GetDescriptor,
     GetMembers,
+    Given,
     Has,
     Have,
     Members,
@@ -38,6 +40,9 @@ from dhtshare.transfer.ports import Offer, Shelf
 HAVE_SECONDS = 0.1
 """Chunks verified within this time are told of together."""
 
+GIVEN_SECONDS = 0.01
+"""What is given within this time is told of together: the sooner, the fewer ask for the same."""
+
 
 class Seeder:
     """The serving side of all connections of an exchange."""
@@ -48,6 +53,7 @@ class Seeder:
         self._asked_data: dict[Connection, float] = {}
         self._followers: dict[bytes, set[Connection]] = {}
         self._news: dict[bytes, list[int]] = {}
+        self._gifts: dict[tuple[bytes, Connection], list[int]] = {}
         self._next_round = 0.0
 
     def requested(self, connection: Connection, request: Request, now: float) -> None:
@@ -92,16 +98,28 @@ class Seeder:
     @property
     def has_news(self) -> bool:
         """Whether `tell` has something to tell."""
-        return bool(self._news)
+        return bool(self._news or self._gifts)
 
     def tell(self) -> None:
-        """Tell followers what is new."""
+        """Tell followers what is new, and what the others among them are given."""
         news, self._news = self._news, {}
         for content, chunks in news.items():
             for runs in _runs(chunks):
                 message = Have(content, runs)
-                for follower in self._followers.get(content, ()):
-                    follower.send(message)
+                for follower in list(self._followers.get(content, ())):
+                    _tell_one(follower, message)
+        gifts, self._gifts = self._gifts, {}
+        for (content, taker), chunks in gifts.items():
+            for runs in _runs(chunks):
+                gift = Given(content, runs)
+                for follower in list(self._followers.get(content, ())):
+                    if follower is not taker:
+                        _tell_one(follower, gift)
+
+    def _note_gift(self, connection: Connection, get: Get, offer: Offer) -> None:
+        """Of a whole seed with several followers; one request of a chunk's parts is enough."""
+        if offer.have is None and not get.offset and len(self._followers.get(get.content, ())) > 1:
+            self._gifts.setdefault((get.content, connection), []).extend(range(get.first, get.first + get.count))
 
     def round(self, now: float) -> None:
         """Called often; every ROUND_SECONDS the slots are given anew."""
@@ -134,6 +152,7 @@ class Seeder:
             connection.send(Refused(get.request, Reason.NOT_FOUND))
         else:
             connection.answer(RunAnswer(get, offer) if get.count > 1 else ChunkAnswer(get, offer))
+            self._note_gift(connection, get, offer)
 
     def _choke(self, connection: Connection) -> None:
         if not connection.choking:
@@ -145,6 +164,13 @@ class Seeder:
         if connection.choking:
             connection.choking = False
             connection.send(Unchoke())
+
+
+def _tell_one(follower: Connection, message: Message) -> None:
+    try:
+        follower.send(message)
+    except NetworkError as error:  # it does not read what it follows
+        follower.close(error)
 
 
 def _is_there(get: Get, offer: Offer) -> bool:

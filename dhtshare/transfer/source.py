@@ -35,6 +35,8 @@ class SwarmPeer:
         self.origin = origin
         self.in_flight = 0
         self.snubbed = False
+        self.retired = False
+        """Not to be asked for more: another connection leads to the same peer."""
         self.learning = False
         self.useful_at = connection.opened_at
         """When it last gave a verified chunk, or came."""

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import math
 
-LEAST_CHUNKS = 2
-"""One being received and one behind it."""
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES
+
+LEAST_PART = 64 << 10
+FIRST_PART = 256 << 10
+PART_SECONDS = 0.05
+"""How long one answer may take: what is small, in both directions, waits so long for what is long before it."""
 
 SPARE_SECONDS = 0.005
 """Above rate × delay: what the scheduling of threads on both sides may eat."""
@@ -26,7 +30,7 @@ REMEMBER_SECONDS = 10.0
 class Window:
     """One peer's. `chunk` is the usual length of a request.
 
-    Invariant: one request until the first verified chunk; afterwards LEAST_CHUNKS to MOST_BYTES.
+    Invariant: one chunk until the first verified one; afterwards a chunk and a part, to MOST_BYTES.
     """
 
     def __init__(self, chunk: int) -> None:
@@ -85,7 +89,15 @@ class Window:
         if not self._proven:
             return self._chunk
         wanted = GAIN * self.rate * self.delay + SPARE_SECONDS * self.rate
-        return int(min(MOST_BYTES, max(LEAST_CHUNKS * self._chunk, wanted)))
+        return int(min(MOST_BYTES, max(self._chunk + self.part, wanted)))
+
+    @property
+    def part(self) -> int:
+        """Bytes to ask for at once of a chunk: a power of two, smaller on a slow line."""
+        if not self.rate:
+            return FIRST_PART
+        wanted = int(self.rate * PART_SECONDS) | 1
+        return max(LEAST_PART, min(MAX_PAYLOAD_BYTES, 1 << (wanted.bit_length() - 1)))
 
     def expected(self, queued: int) -> float:
         """Seconds until `queued` bytes, all those requested, would have come; infinity while unknown."""

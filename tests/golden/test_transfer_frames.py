@@ -19,6 +19,7 @@ from dhtshare.transfer.messages import (
     Get,
     GetDescriptor,
     GetMembers,
+    Given,
     Has,
     Have,
     Hello,
@@ -36,6 +37,7 @@ EXAMPLES: dict[str, tuple[Message, int]] = {
     "hello of a plain listener": (Hello(b"\x01\x02\x03\x04", bytes(16), "", b"\x05" * 32, b"\x06" * 64), 0),
     "ask": (Ask(1, CONTENT), 0),
     "ask and follow": (Ask(1, CONTENT, True), 0),
+    "ask with a tag": (Ask(1, CONTENT, True, b"\x07" * 8), 0),
     "has all": (Has(1, 1024, 1024, "ubuntu.iso", 32803), 0),
     "has some": (Has(1, 9, 3, "", 326), 2),
     "have": (Have(CONTENT, (0, 2, 7, 1)), 0),
@@ -53,6 +55,7 @@ EXAMPLES: dict[str, tuple[Message, int]] = {
     "choke": (Choke(), 0),
     "unchoke": (Unchoke(), 0),
     "ping": (Ping(), 0),
+    "given": (Given(CONTENT, (0, 2, 7, 1)), 0),
 }
 FROZEN: dict[str, str] = json.loads(Path(__file__).with_name("transfer_frames.json").read_text())
 

@@ -58,6 +58,11 @@ async def run(
     return bytes(sink.data), result, events
 
 
+def part_of(get: Get) -> bytes:
+    """What a GET of one chunk, or a range of it, is answered with."""
+    return DATA[get.first * MIB + get.offset :][: get.length]
+
+
 async def freeze(raw: RawPeer) -> None:
     """Claims everything, answers nothing."""
     await claim_all(raw, CHUNKS)
@@ -76,13 +81,15 @@ async def freeze_halfway(raw: RawPeer) -> None:
 
 
 async def give(raw: RawPeer, *, seconds: float = 0.0, lie_at: int | None = None, most: int = 1 << 30) -> None:
-    """Serves, after `seconds` each; the chunk `lie_at` is false; hangs up after `most`."""
+    """Serves, `seconds` a chunk; the chunk `lie_at` is false; hangs up after `most` chunks."""
     await claim_all(raw, CHUNKS)
-    for _ in range(most):
+    given = 0
+    while given < most * MIB:
         get, _ = await raw.hear_a(Get)
         assert isinstance(get, Get)
-        await asyncio.sleep(seconds)
-        data = DATA[get.first * MIB :][: get.length]
+        await asyncio.sleep(seconds * get.length / MIB)
+        given += get.length
+        data = part_of(get)
         raw.say(Data(get.request), bytes(get.length) if get.first == lie_at else data)
 
 
@@ -200,7 +207,7 @@ async def test_a_choked_fetcher_waits_and_goes_on() -> None:
         while True:
             get, _ = await raw.hear_a(Get)
             assert isinstance(get, Get)
-            raw.say(Data(get.request), DATA[get.first * MIB :][: get.length])
+            raw.say(Data(get.request), part_of(get))
 
     async with serving(choking) as address, peer() as (fetcher, _own):
         data, _, _ = await run(fetcher, address)
@@ -216,7 +223,7 @@ async def test_who_lacks_what_it_claimed_is_asked_for_other_things(honest: FileO
             if get.first % 2:
                 raw.say(Refused(get.request, Reason.NOT_FOUND))
             else:
-                raw.say(Data(get.request), DATA[get.first * MIB :][: get.length])
+                raw.say(Data(get.request), part_of(get))
 
     honest.have = Bitfield(CHUNKS, range(1, CHUNKS, 2))
     async with serving(lacks_odd) as even, peer(honest) as (_, odd), peer(seed=2) as (fetcher, _own):
@@ -236,11 +243,13 @@ async def test_news_of_a_growing_peer_is_used() -> None:
         raw.say(Has(ask.request, CHUNKS, 0, "growing", 100), bytes(1))
         for first in range(0, CHUNKS, 2):
             raw.say(Have(ask.content, (first, 2)))
-            for _ in range(2):
+            given = 0
+            while given < 2 * MIB:
                 get, _ = await raw.hear_a(Get)
                 assert isinstance(get, Get)
                 assert first <= get.first < first + 2
-                raw.say(Data(get.request), DATA[get.first * MIB :][: get.length])
+                given += get.length
+                raw.say(Data(get.request), part_of(get))
         await raw.ended()
 
     async with serving(grows) as address, peer() as (fetcher, _own):
@@ -315,8 +324,9 @@ async def test_sequential_comes_in_order(honest: FileOffer) -> None:
         while True:
             get, _ = await raw.hear_a(Get)
             assert isinstance(get, Get)
-            order.append(get.first)
-            raw.say(Data(get.request), DATA[get.first * MIB :][: get.length])
+            if not get.offset:
+                order.append(get.first)
+            raw.say(Data(get.request), part_of(get))
 
     async with serving(notes) as address, peer() as (fetcher, _own):
         data, _, _ = await run(fetcher, address, sequential=True)

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from dhtshare.transfer.window import LEAST_CHUNKS, MOST_BYTES, REMEMBER_SECONDS, Window
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES
+from dhtshare.transfer.window import LEAST_PART, MOST_BYTES, PART_SECONDS, REMEMBER_SECONDS, Window
 
 CHUNK = 1 << 20
 
@@ -38,7 +39,7 @@ def test_one_chunk_until_one_was_right() -> None:
     assert window.size == CHUNK
     window.verified()
     assert window.proven
-    assert window.size >= LEAST_CHUNKS * CHUNK
+    assert window.size > CHUNK
 
 
 @pytest.mark.parametrize(
@@ -53,20 +54,33 @@ def test_it_grows_to_what_the_line_holds(rate: float, delay: float) -> None:
     window = Window(CHUNK)
     run_line(window, rate, delay, 5.0)
     assert window.rate == pytest.approx(rate, rel=0.15)
-    assert rate * delay <= window.size <= 4 * rate * delay + LEAST_CHUNKS * CHUNK + 0.01 * rate
+    assert rate * delay <= window.size <= 4 * rate * delay + 2 * CHUNK + 0.01 * rate
 
 
 def test_a_slow_peer_gets_no_deep_queue() -> None:
     window = Window(CHUNK)
     run_line(window, 250e3, 0.05, 60.0)
-    assert window.size == LEAST_CHUNKS * CHUNK
+    assert window.size == CHUNK + LEAST_PART
+
+
+@pytest.mark.parametrize("rate", [10e3, 1e6, 2.5e6, 12.5e6, 1e9])
+def test_a_part_takes_a_moment_and_no_more(rate: float) -> None:
+    """What is small waits behind one part: a slow line is asked for short ones, a fast one for whole chunks."""
+    window = Window(CHUNK)
+    run_line(window, rate, 0.001, 400 * CHUNK / rate)
+    assert LEAST_PART <= window.part <= MAX_PAYLOAD_BYTES
+    assert window.part & (window.part - 1) == 0
+    if window.part > LEAST_PART:
+        assert window.part <= rate * PART_SECONDS * 1.15
+    if window.part < MAX_PAYLOAD_BYTES:
+        assert 2 * window.part >= rate * PART_SECONDS * 0.85
 
 
 def test_a_queue_does_not_justify_itself() -> None:
     window = Window(CHUNK)
     run_line(window, 10e6, 0.010, 120.0)
     assert window.delay == pytest.approx(0.010)
-    assert window.size == LEAST_CHUNKS * CHUNK
+    assert window.size == CHUNK + window.part
 
 
 def test_it_is_bounded_whatever_is_measured() -> None:
