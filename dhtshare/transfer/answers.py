@@ -17,7 +17,7 @@ from dhtshare.errors import DiskError
 from dhtshare.transfer.codec import encode
 from dhtshare.transfer.messages import Data, Get, Message
 from dhtshare.transfer.ports import Offer
-from dhtshare.transfer.sendfile import send_file, send_head
+from dhtshare.transfer.sendfile import Patience, send_file, send_head
 
 
 class Answer(Protocol):
@@ -30,8 +30,11 @@ class Answer(Protocol):
     def prepare(self) -> None:
         """Make header and payload ready. Raises OSError or DiskError while nothing is sent."""
 
-    def send_to(self, sock: socket.socket, most: int) -> int | None:
-        """Send some from a file, at most about `most` bytes; how many went. None: not from a file, use `read`."""
+    def send_to(self, sock: socket.socket, most: int, patience: Patience) -> int | None:
+        """Send some from a file, at most about `most` bytes; how many went, header included.
+
+        None: not from a file, use `read`.
+        """
 
     def read(self, most: int) -> bytes | bytearray | memoryview:
         """The next bytes of the frame; empty at its end."""
@@ -62,7 +65,7 @@ class MadeAnswer:
         message, payload = self._make()
         self._frame = memoryview(encode(message, len(payload)) + payload)
 
-    def send_to(self, sock: socket.socket, most: int) -> int | None:
+    def send_to(self, sock: socket.socket, most: int, patience: Patience) -> int | None:
         return None
 
     def read(self, most: int) -> memoryview:
@@ -102,19 +105,19 @@ class ChunkAnswer:
             raise DiskError("A chunk on the disk is shorter than it was.")
         self._position = opened.offset + self._get.offset
 
-    def send_to(self, sock: socket.socket, most: int) -> int | None:
+    def send_to(self, sock: socket.socket, most: int, patience: Patience) -> int | None:
+        before = len(self._head)
         if self._head:
-            before = len(self._head)
-            self._head = send_head(sock, self._head)
+            self._head = send_head(sock, self._head, patience)
             if self._head:
                 return before - len(self._head)
         try:
-            sent = send_file(sock, self._fd, self._position, min(self._left, most))
+            sent = send_file(sock, self._fd, self._position, min(self._left, most), patience)
         except EOFError as error:
             raise DiskError("A file became shorter while it was sent.") from error
         self._position += sent
         self._left -= sent
-        return sent
+        return before + sent
 
     def read(self, most: int) -> bytes | memoryview:
         if self._head:

@@ -1,13 +1,15 @@
 """The sending half of a connection: small frames at once, answers with a payload one after another.
 
-Never interleaves inside a frame. On a plain connection a chunk goes from the file to the socket in a thread; the
-transport is idle meanwhile, and small frames wait for the frame's end.
+Never interleaves inside a frame. On a plain connection chunks go from the file to the socket in a thread, one answer
+after another as long as the peer takes them; the transport is idle meanwhile, and small frames wait for the end of a
+frame.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -17,10 +19,17 @@ from dhtshare.transfer.answers import Answer
 from dhtshare.transfer.codec import encode
 from dhtshare.transfer.messages import Message, Reason, Refused
 from dhtshare.transfer.ratelimit import TokenBucket
+from dhtshare.transfer.sendfile import Patience
 from dhtshare.transfer.workers import Workers
 
 PIECE_BYTES = 256 << 10
 """What is read and encrypted at once: a quarter of a millisecond of the loop."""
+
+TURN_BYTES = 8 << 20
+"""A thread serves another connection after so much, if one waits."""
+
+TURN_WAIT_SECONDS = 0.005
+"""A thread waits no longer in one turn for a peer to take more; the loop waits for slower ones."""
 
 MAX_SMALL_BYTES = 256 << 10
 """Small frames that a peer may leave unread before it is dropped; 200 guests keep 50 MiB of them at most."""
@@ -52,7 +61,10 @@ class Outbox:
         self._small: list[bytes] = []
         self._small_bytes = 0
         self._answers: deque[Answer] = deque()
+        self._answers_lock = threading.Lock()
         self._current: Answer | None = None
+        self._serving = False
+        """An answer may be under way: whoever sends small frames has to wait."""
         self._wake = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -73,7 +85,7 @@ class Outbox:
         when the peer left MAX_SMALL_BYTES of them unread."""
         frame = encode(message)
         self._cap.charge(len(frame), self._loop.time())
-        if self._current is None and self._writable.is_set() and not self._small:
+        if not self._serving and self._writable.is_set() and not self._small:
             self._loop.call_soon(self.flush)
             self._small.append(frame)
             return
@@ -85,7 +97,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Send small frames now, unless an answer is under way."""
-        if self._current is None and self._writable.is_set() and self._small:
+        if not self._serving and self._writable.is_set() and self._small:
             data, self._small, self._small_bytes = b"".join(self._small), [], 0
             self._transport.write(data)
             self._on_sent(len(data))
@@ -97,9 +109,11 @@ class Outbox:
 
     def drop(self, chosen: Callable[[Answer], bool], reason: Reason) -> int:
         """Refuse the answers that are chosen and not under way; how many."""
-        dropped = [answer for answer in self._answers if chosen(answer)]
+        with self._answers_lock:
+            dropped = [answer for answer in self._answers if chosen(answer)]
+            for answer in dropped:
+                self._answers.remove(answer)
         for answer in dropped:
-            self._answers.remove(answer)
             self.send(Refused(answer.request, reason))
         return len(dropped)
 
@@ -117,13 +131,14 @@ class Outbox:
             while True:
                 await self._send_small()
                 if self._answers:
-                    self._current = self._answers.popleft()
+                    self._serving = True
                     try:
-                        await self._send(self._current)
+                        await self._serve()
                     finally:
-                        done, self._current = self._current, None
-                        if not done.closed:
-                            await self._workers.finish(done.close)
+                        if self._current is not None:  # cancelled, or torn
+                            await self._workers.finish(self._current.close)
+                            self._current = None
+                        self._serving = False
                 elif not self._small:
                     self._wake.clear()
                     await self._wake.wait()
@@ -139,29 +154,41 @@ class Outbox:
             self._on_sent(len(data))
             await self._writable.wait()
 
-    async def _send(self, answer: Answer) -> None:
-        file_socket = self._file_socket
-        most = await self._allowance()
-        try:
-            # One trip to a thread for most chunks: open, and send all that fits.
-            sent = await self._workers.finish(partial(_begin, answer, file_socket, most))
-        except _NotPreparedError:
-            self._small.append(encode(Refused(answer.request, Reason.NOT_FOUND)))
-            return
-        if sent is None:
-            await self._send_read(answer)
-            return
-        assert file_socket is not None
-        self._account(sent)
-        while answer.left:
-            if not self._cap.rate:
-                await _until_writable(self._loop, file_socket)
+    async def _serve(self) -> None:
+        """Send answers until none is left, small frames wait, or the next cannot go straight from a file."""
+        turn = _Turn(self, self._file_socket)
+        while not turn.over:
             most = await self._allowance()
-            more = await self._workers.finish(partial(_send_to, answer, file_socket, most))
-            assert more is not None
-            self._account(more)
-            if not more and self._cap.rate:
-                await _until_writable(self._loop, file_socket)
+            await self._workers.finish(partial(turn.run, min(most, TURN_BYTES)))
+            self._account(turn.take_sent())
+            for request in turn.take_refused():
+                self._small.append(encode(Refused(request, Reason.NOT_FOUND)))
+            if turn.must_read:
+                assert self._current is not None
+                await self._send_read(self._current)
+                self._current = None
+                return
+            if turn.full:
+                assert self._file_socket is not None
+                await _until_writable(self._loop, self._file_socket)
+
+    # Called by a turn, in its thread.
+
+    def next_answer(self) -> Answer | None:
+        """The answer that is under way, or the next; None when there is none."""
+        if self._current is None:
+            with self._answers_lock:
+                self._current = self._answers.popleft() if self._answers else None
+        return self._current
+
+    def answered(self) -> None:
+        """The answer that was under way is over."""
+        self._current = None
+
+    @property
+    def has_small(self) -> bool:
+        """Whether small frames wait."""
+        return bool(self._small)
 
     async def _send_read(self, answer: Answer) -> None:
         while answer.left:
@@ -181,23 +208,61 @@ class Outbox:
         self._on_sent(count)
 
 
-class _NotPreparedError(Exception):
-    """Wraps what `prepare` raised, to tell it from an error in the middle of a frame."""
+class _Turn:
+    """A thread's turn at one connection, and how it ended. `run` is called again while it is not over."""
 
+    def __init__(self, outbox: Outbox, file_socket: socket.socket | None) -> None:
+        self.over = self.must_read = self.full = False
+        self._outbox = outbox
+        self._socket = file_socket
+        self._prepared: Answer | None = None
+        self._sent = 0
+        self._refused: list[int] = []
 
-def _begin(answer: Answer, file_socket: socket.socket | None, most: int) -> int | None:
-    try:
-        answer.prepare()
-    except (OSError, DhtshareError) as error:
-        raise _NotPreparedError from error
-    return None if file_socket is None else _send_to(answer, file_socket, most)
+    def take_sent(self) -> int:
+        """Bytes sent since it was asked last."""
+        sent, self._sent = self._sent, 0
+        return sent
 
+    def take_refused(self) -> list[int]:
+        """Requests whose answers could not be made, since it was asked last."""
+        refused, self._refused = self._refused, []
+        return refused
 
-def _send_to(answer: Answer, file_socket: socket.socket, most: int) -> int | None:
-    sent = answer.send_to(file_socket, most)
-    if sent is not None and not answer.left:
-        answer.close()  # here, to save a trip
-    return sent
+    def run(self, most: int) -> None:
+        """Send about `most` bytes. Raises OSError or DhtshareError when a frame is torn."""
+        self.full = False
+        patience = Patience(TURN_WAIT_SECONDS)
+        while self._sent < most:
+            answer = self._outbox.next_answer()
+            if answer is None:
+                self.over = True
+                return
+            if self._prepare(answer):
+                if self._socket is None or (sent := answer.send_to(self._socket, most - self._sent, patience)) is None:
+                    self.must_read = True
+                    return
+                self._sent += sent
+                if answer.left:
+                    self.full = self._sent < most
+                    return
+                answer.close()
+            self._outbox.answered()
+            if self._outbox.has_small:
+                self.over = True
+                return
+
+    def _prepare(self, answer: Answer) -> bool:
+        if self._prepared is answer:
+            return True
+        try:
+            answer.prepare()
+        except (OSError, DhtshareError):
+            answer.close()
+            self._refused.append(answer.request)
+            return False
+        self._prepared = answer
+        return True
 
 
 def _read(answer: Answer, most: int) -> bytes | bytearray | memoryview:
