@@ -7,6 +7,7 @@ memory only once the first byte comes in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 UNVERIFIED_BYTES = 48 << 20
 BLOCK_BYTES = 1 << 20
@@ -41,9 +42,13 @@ class Buffers:
         self._waiting.append(call)
 
     def take(self, count: int) -> bytearray:
-        """A buffer of at least `count` bytes with any content; those of up to a block are used again."""
-        if count <= BLOCK_BYTES and self._blocks:
-            return self._blocks.pop()
+        """A buffer of at least `count` bytes with any content; those of up to a block are used again.
+
+        May be called in any thread, as `recycle`.
+        """
+        if count <= BLOCK_BYTES:
+            with suppress(IndexError):  # asking first would leave room for another thread
+                return self._blocks.pop()
         return bytearray(max(count, BLOCK_BYTES) if count > BLOCK_BYTES // 16 else count)
 
     def recycle(self, buffer: bytearray) -> None:

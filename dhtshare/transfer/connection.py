@@ -16,7 +16,8 @@ from typing import Protocol, cast
 from dhtshare.errors import DhtshareError, IntegrityError, NetworkError, RemoteProtocolError
 from dhtshare.network import Address
 from dhtshare.transfer.answers import Answer
-from dhtshare.transfer.codec import Frame, FrameReader, Unknown
+from dhtshare.transfer.codec import Frame, Unknown
+from dhtshare.transfer.inbox import Digest, Inbox
 from dhtshare.transfer.messages import (
     MAX_REQUEST,
     MAX_REQUESTS_IN_FLIGHT,
@@ -42,15 +43,7 @@ from dhtshare.transfer.messages import (
 from dhtshare.transfer.messages import Answer as AnswerMessage
 from dhtshare.transfer.outbox import Outbox
 from dhtshare.transfer.ratelimit import Limits, Meter
-from dhtshare.transfer.receive import Received, receive
 from dhtshare.transfer.workers import Workers
-
-MIN_READ_BYTES = 4096
-
-LEND_BYTES = 128 << 10
-LEND_RATE = 16e6
-"""From so many bytes of a payload on, on a connection of at least this rate (bytes a second), a thread receives."""
-
 
 STUCK_SECONDS = 20.0
 FLOOR_RATE = 4096
@@ -66,10 +59,16 @@ class Expecting(Protocol):
     """Somebody who made a request."""
 
     def place(self, length: int) -> memoryview | None:
-        """The answer's payload begins: where to put it; None to skip it. Raises RemoteProtocolError."""
+        """The answer's payload begins: where to put it; None to skip it. In any thread. Raises RemoteProtocolError."""
 
     def answered(self, answer: AnswerMessage, payload: memoryview | None) -> None:
         """The answer is here, whole. Raises RemoteProtocolError."""
+
+    def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
+        """Instead of `answered` when a worker thread received DATA: do there what takes long, return the rest.
+
+        What is returned is called on the loop and may raise RemoteProtocolError.
+        """
 
     def lost(self, error: Exception) -> None:
         """No answer will come: the connection ended."""
@@ -154,15 +153,12 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.moved_at = self.asked_at = self.received_at = self._loop.time()
         self._serving_since = self.opened_at
-        self._reader = FrameReader(self._place)
         self._pending: dict[int, Expecting] = {}
         self._next_request = 1
         self._transport: asyncio.Transport | None = None
+        self._inbox: Inbox | None = None
         self._outbox: Outbox | None = None
         self._sending: asyncio.Task[None] | None = None
-        self._resuming: asyncio.TimerHandle | None = None
-        self._receiving_socket: socket.socket | None = None
-        self._lent = False
         self.closed = self._loop.create_future()
 
     # What its users do.
@@ -253,11 +249,10 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop's and TLS's are none by class, all are by method
         self._transport = transport
-        file_socket = None
-        if not self.encrypted:
-            file_socket = _duplicate(transport)
-            self._receiving_socket = _duplicate(transport)
-        self._outbox = Outbox(transport, file_socket, self._shared.limits.upload, self._shared.senders, self._on_sent)
+        shared, plain = self._shared, not self.encrypted
+        receiving, sending = (_duplicate(transport), _duplicate(transport)) if plain else (None, None)
+        self._inbox = Inbox(self, transport, receiving, self._place, shared.limits.download, shared.receivers)
+        self._outbox = Outbox(transport, sending, shared.limits.upload, shared.senders, self._on_sent)
         self._sending = self._loop.create_task(self._send(self._outbox), name=f"send to {self.address}")
         self._shared.keep(self._sending)
         self._guarded(lambda: self._handler.greeted(self, None))
@@ -269,17 +264,12 @@ class Connection(asyncio.BufferedProtocol):
         return None if ssl_object is None else ssl_object.getpeercert(binary_form=True)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        buffer = self._reader.get_buffer()
-        cap = self._shared.limits.download
-        return buffer[: max(MIN_READ_BYTES, cap.piece)] if cap.rate else buffer
+        assert self._inbox is not None
+        return self._inbox.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._received(nbytes)
-        self._guarded(lambda: self._take(nbytes))
-        if (delay := self._shared.limits.download.delay(self.received_at)) > 0 and self._resuming is None:
-            self._pause_reading(delay)
-        else:
-            self._lend()
+        assert self._inbox is not None
+        self._inbox.updated(nbytes)
 
     def pause_writing(self) -> None:
         if self._outbox is not None:
@@ -299,10 +289,8 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         if self._sending is not None:
             self._sending.cancel()
-        if self._resuming is not None:
-            self._resuming.cancel()
-        if not self._lent:
-            self._close_receiving_socket()
+        if self._inbox is not None:
+            self._inbox.close()
         pending, self._pending = list(self._pending.values()), {}
         for expecting in pending:
             expecting.lost(error)
@@ -311,6 +299,37 @@ class Connection(asyncio.BufferedProtocol):
         self._handler.closed(self)
         self.greeting.set()
         self.closed.set_result(None)
+
+    # What the inbox says.
+
+    @property
+    def expects_data(self) -> bool:
+        return bool(self._pending)
+
+    @property
+    def receiving_rate(self) -> float:
+        return self.received.rate(self.received_at)
+
+    def bytes_came(self, count: int) -> None:
+        now = self._loop.time()
+        self.received.add(count, now)
+        self.moved_at = self.received_at = now
+        self._shared.limits.download.charge(count, now)
+
+    def frames_came(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if self._transport is None or self._transport.is_closing():
+                return
+            self._guarded(partial(self._dispatch, frame))
+
+    def claim(self, data: Data, payload: memoryview | None) -> Digest:
+        expecting = self._pending.pop(data.request, None)
+        if expecting is None:
+            raise RemoteProtocolError(f"{self.address} answers a request that was never made.")
+        return lambda: partial(self._guarded, expecting.digest(data, payload))
+
+    def failed(self, error: RemoteProtocolError) -> None:
+        self.close(error)
 
     # Inside.
 
@@ -334,74 +353,11 @@ class Connection(asyncio.BufferedProtocol):
         self.sent.add(count, now)
         self.moved_at = now
 
-    def _received(self, count: int) -> None:
-        now = self._loop.time()
-        self.received.add(count, now)
-        self.moved_at = self.received_at = now
-        self._shared.limits.download.charge(count, now)
-
-    def _lend(self) -> bool:
-        """Let a thread receive the rest of a long payload; whether one does."""
-        if self._receiving_socket is None or self._transport is None or self._transport.is_closing():
-            return False
-        if self._shared.limits.download.rate or self.received.rate(self.received_at) < LEND_RATE:
-            return False
-        rest = self._reader.rest_of_payload()
-        if rest is None or len(rest[0]) < LEND_BYTES:
-            return False
-        if not self._lent:
-            self._lent = True
-            self._transport.pause_reading()
-        self._shared.receivers.submit(partial(receive, self._receiving_socket, *rest), self._taken_back)
-        return True
-
-    def _taken_back(self, result: object, error: BaseException | None) -> None:
-        """A thread received; until now nothing else read from the connection."""
-        if self._transport is None or self._transport.is_closing():
-            self._lent = False
-            self._close_receiving_socket()
-            return
-        assert isinstance(result, Received), error
-        self._received(result.payload + result.following)
-        self._guarded(lambda: self._take(result.payload, result.following))
-        if self._transport is None or self._transport.is_closing():
-            self._lent = False
-            self._close_receiving_socket()
-        elif not result.following or not self._lend():
-            self._lent = False
-            self._transport.resume_reading()
-
-    def _close_receiving_socket(self) -> None:
-        if self._receiving_socket is not None:
-            self._receiving_socket.close()
-            self._receiving_socket = None
-
-    def _pause_reading(self, delay: float) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
-        self._transport.pause_reading()
-        self._resuming = self._loop.call_later(delay, self._resume_reading)
-
-    def _resume_reading(self) -> None:
-        self._resuming = None
-        delay = self._shared.limits.download.delay(self._loop.time())
-        if delay > 0:
-            self._resuming = self._loop.call_later(delay, self._resume_reading)
-        elif self._transport is not None and not self._transport.is_closing() and not self._lent:
-            self._transport.resume_reading()
-
     def _place(self, message: Message, length: int) -> memoryview | None:
         expecting = self._pending.get(getattr(message, "request", 0))
         if expecting is None:
             raise RemoteProtocolError(f"{self.address} answers a request that was never made.")
         return expecting.place(length)
-
-    def _take(self, *counts: int) -> None:
-        for count in filter(None, counts):
-            for frame in self._reader.advance(count):
-                if self._transport is None or self._transport.is_closing():
-                    return
-                self._dispatch(frame)
 
     def _dispatch(self, frame: Frame) -> None:
         message = frame.message

@@ -6,8 +6,12 @@ A chunk is asked whole of one peer, so a false one has one author. Owns the buff
 from __future__ import annotations
 
 import asyncio
+import enum
+import threading
+import time
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.buffers import Buffers
@@ -15,11 +19,24 @@ from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, Answer, Data, Get, Rea
 from dhtshare.transfer.source import SwarmPeer
 
 
+class Outcome(NamedTuple):
+    """What became of a job's bytes: for each chunk whether it is right; or what broke while they were stored."""
+
+    right: list[bool]
+    error: BaseException | None
+
+
 class Employer(Protocol):
     """Whoever made a job."""
 
     def arrived(self, job: Job) -> None:
-        """All its bytes are in `job.view`."""
+        """All its bytes are in `job.view`, and the event loop received them: check it in a worker thread."""
+
+    def check(self, job: Job) -> Outcome:
+        """In a worker thread: verify the bytes in `job.view` and store what is right."""
+
+    def checked(self, job: Job, outcome: Outcome) -> None:
+        """The job was checked."""
 
     def moved(self, job: Job) -> None:
         """A part of it came, and more will."""
@@ -31,10 +48,21 @@ class Employer(Protocol):
         """The connection ended."""
 
 
-class Job:
-    """Asked of one peer. Ends in one of `arrived`, `refused`, `lost`, or by `abandon`; and promised memory with it.
+class _State(enum.Enum):
+    """From `ASKED` a job goes to one of the others and stays there: whole, or given up."""
 
-    Invariant: a buffer is used again only when no connection can still write to it.
+    ASKED = enum.auto()
+    WHOLE = enum.auto()
+    OVER = enum.auto()
+
+
+class Job:
+    """Asked of one peer. Ends in one of `checked`, `refused`, `lost`, or by `abandon`; and promised memory with it.
+
+    Parts may be received in any thread: `place` and `landed` are called there, everything else on the loop.
+
+    Invariants: a buffer is used again only when no thread can still write to it. A job that is whole cannot be
+    given up, so its bytes are hashed and stored exactly once.
     """
 
     def __init__(self, employer: Employer, buffers: Buffers, peer: SwarmPeer, chunks: list[int], length: int) -> None:
@@ -42,27 +70,26 @@ class Job:
         self.peer = peer
         self.chunks = chunks
         self.length = length
-        self.asked_at = 0.0
-        self._employer = employer
+        self.employer = employer
         self._buffers = buffers
         self._buffer: bytearray | None = None
         self._numbers: set[int] = set()
         self._receiving = 0
-        self._left = length
-        self._over = False
-        self._began = False
+        self._left = self._unsettled = length
+        self._asked_at = self._began_at = 0.0
+        self._lock = threading.Lock()
+        self._state = _State.ASKED
 
     @property
     def view(self) -> memoryview:
         """Its bytes."""
-        if self._buffer is None:
-            self._buffer = self._buffers.take(self.length)
+        assert self._buffer is not None
         return memoryview(self._buffer)[: self.length]
 
     def ask(self, now: float) -> None:
         """Send the requests. Raises NetworkError where the connection has ended."""
         peer = self.peer
-        self.asked_at = now
+        self._asked_at = time.monotonic()
         peer.asked(self.length, now)
         # A run is one answer: its chunks lie in files of their own.
         most = peer.window.part if len(self.chunks) == 1 else MAX_PAYLOAD_BYTES
@@ -72,21 +99,35 @@ class Job:
             part.number = peer.connection.ask(partial(self._get, offset, length), part)
             self._numbers.add(part.number)
 
-    def abandon(self) -> None:
-        """No longer wanted: the peer is told, what comes all the same is skipped, its memory is free again."""
-        if not self._over:
-            self.peer.settled(self._left)
-            self.end()
+    def abandon(self) -> bool:
+        """No longer wanted: the peer is told, what comes all the same is skipped, its memory is free again.
+
+        False where it is whole already, or was over.
+        """
+        if not self._give_up():
+            return False
         for number in self._numbers:
             self.peer.connection.cancel(number)
+        return True
 
     def end(self) -> None:
-        """Give back its memory."""
-        self._over = True
+        """It was checked: give back its memory."""
         buffer, self._buffer = self._buffer, None
-        if buffer is not None and not self._receiving:
+        if buffer is not None:
             self._buffers.recycle(buffer)
         self._buffers.give_back(self.length)
+
+    def _give_up(self) -> bool:
+        with self._lock:
+            if self._state is not _State.ASKED:
+                return False
+            self._state = _State.OVER
+            buffer, self._buffer = self._buffer, None
+            if buffer is not None and not self._receiving:
+                self._buffers.recycle(buffer)
+        self.peer.settled(self._unsettled)
+        self._buffers.give_back(self.length)
+        return True
 
     def _get(self, offset: int, length: int, request: int) -> Get:
         return Get(request, self.peer.content, self.chunks[0] - self.peer.base, length, len(self.chunks), offset)
@@ -95,43 +136,53 @@ class Job:
 
     def place(self, offset: int, length: int) -> memoryview | None:
         """Where a part's bytes go."""
-        if self._over:
-            return None
-        if not self._began:
-            self._began = True
-            self.peer.window.answered(asyncio.get_running_loop().time() - self.asked_at)
-        self._receiving += 1
-        return self.view[offset : offset + length]
+        with self._lock:
+            if self._state is not _State.ASKED:
+                return None
+            if self._buffer is None:
+                self._buffer = self._buffers.take(self.length)
+                self._began_at = time.monotonic()
+            self._receiving += 1
+            return memoryview(self._buffer)[offset : offset + length]
 
-    def part_came(self, number: int, length: int, *, skipped: bool) -> None:
-        """A part is here."""
+    def landed(self, length: int, *, skipped: bool) -> bool:
+        """A part is here; whether the job is whole now, and to be checked by who is told so."""
+        with self._lock:
+            self._receiving -= not skipped
+            if self._state is not _State.ASKED:
+                return False
+            self._left -= length
+            if self._left:
+                return False
+            self._state = _State.WHOLE
+            return True
+
+    def part_came(self, number: int, length: int) -> None:
+        """A part landed: what the loop notes of it."""
         self._numbers.discard(number)
-        self._receiving -= not skipped
-        if self._over:
+        if self._state is _State.OVER:
             return
+        if self._began_at:
+            self.peer.window.answered(self._began_at - self._asked_at)
+            self._began_at = 0.0
         now = asyncio.get_running_loop().time()
-        self.peer.moved(length, now - self.asked_at, now)
-        self._left -= length
+        self.peer.moved(length, time.monotonic() - self._asked_at, now)
+        self._unsettled -= length
         self.peer.settled(length)
-        if self._left:
-            self._employer.moved(self)
-        else:
-            self._employer.arrived(self)
+        if self._unsettled:
+            self.employer.moved(self)
 
     def part_refused(self, number: int, *, lacks: bool) -> None:
         """A part will not come: then none of them is of use."""
         self._numbers.discard(number)
-        if not self._over:
-            self.abandon()
-            self._employer.refused(self, lacks=lacks)
+        if self.abandon():
+            self.employer.refused(self, lacks=lacks)
 
     def part_lost(self, number: int) -> None:
         """The connection ended."""
         self._numbers.discard(number)
-        if not self._over:
-            self.peer.settled(self._left)
-            self.end()
-            self._employer.lost(self)
+        if self._give_up():
+            self.employer.lost(self)
 
 
 class _Part:
@@ -149,12 +200,29 @@ class _Part:
         return self._job.place(self._offset, length)
 
     def answered(self, answer: Answer, payload: memoryview | None) -> None:
+        job = self._job
         if isinstance(answer, Refused):
-            self._job.part_refused(self.number, lacks=answer.reason in (Reason.NOT_FOUND, Reason.FAILED))
-        elif isinstance(answer, Data) and (payload is None or len(payload) == self._length):
-            self._job.part_came(self.number, self._length, skipped=payload is None)
-        else:
+            job.part_refused(self.number, lacks=answer.reason in (Reason.NOT_FOUND, Reason.FAILED))
+        elif not isinstance(answer, Data) or (payload is not None and len(payload) != self._length):
             raise RemoteProtocolError("The peer answers a GET with something else.")
+        else:
+            whole = job.landed(self._length, skipped=payload is None)
+            job.part_came(self.number, self._length)
+            if whole:
+                job.employer.arrived(job)
+
+    def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
+        job = self._job
+        if payload is not None and len(payload) != self._length:  # DATA without any: it was never placed
+            return partial(self.answered, data, payload)
+        if not job.landed(self._length, skipped=payload is None):
+            return partial(job.part_came, self.number, self._length)
+        return partial(self._digested, job.employer.check(job))
+
+    def _digested(self, outcome: Outcome) -> None:
+        job = self._job
+        job.part_came(self.number, self._length)
+        job.employer.checked(job, outcome)
 
     def lost(self, error: Exception) -> None:
         self._job.part_lost(self.number)

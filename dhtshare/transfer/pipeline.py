@@ -14,7 +14,7 @@ from typing import Protocol
 from dhtshare.content.layout import Layout
 from dhtshare.errors import NetworkError
 from dhtshare.transfer.buffers import Buffers
-from dhtshare.transfer.jobs import Job
+from dhtshare.transfer.jobs import Job, Outcome
 from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, MAX_REQUESTS_IN_FLIGHT, MAX_RUN_CHUNKS
 from dhtshare.transfer.picker import Picker
 from dhtshare.transfer.ports import Sink
@@ -69,11 +69,10 @@ class Pipeline:
         self._peers = peers
         self._loop = asyncio.get_running_loop()
         self._jobs: set[Job] = set()
-        self._verifying = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._last_checked: asyncio.Future[None] | None = None
         self._waits_for_room = False
         self._stopped = False
+        self._most_of_a_run = MAX_RUN_CHUNKS if len(layout.files) > 1 else 1  # those of one file are no small ones
 
     def fill(self, peer: SwarmPeer) -> None:
         """Ask the peer for as much as its window holds."""
@@ -82,7 +81,7 @@ class Pipeline:
             if peer.in_flight >= peer.window.size or connection.requests_in_flight >= MAX_REQUESTS_PER_PEER:
                 return
             now = self._loop.time()
-            run = MAX_RUN_CHUNKS if peer.window.proven else 1
+            run = self._most_of_a_run if peer.window.proven else 1
             picked = self._picker.pick(peer, run, now=now, would_take=peer.expected(RUN_BYTES))
             if not picked:
                 return
@@ -106,10 +105,10 @@ class Pipeline:
     async def stop(self) -> None:
         """Abandon what is under way and wait for what is being written: the sink may be closed afterwards."""
         self._stopped = True
-        for job in list(self._jobs):
-            job.abandon()
-        self._jobs.clear()
-        await self._quiet.wait()
+        self._jobs = {job for job in list(self._jobs) if not job.abandon()}  # these are whole, and being written
+        if self._jobs:
+            self._last_checked = self._loop.create_future()
+            await self._last_checked
 
     def _start(self, job: Job, now: float) -> None:
         peer = job.peer
@@ -136,10 +135,7 @@ class Pipeline:
 
     def arrived(self, job: Job) -> None:
         """All bytes of a job are here."""
-        self._jobs.discard(job)
-        self._verifying += 1
-        self._quiet.clear()
-        self._verifiers.submit(partial(self._check, job), partial(self._checked, job))
+        self._verifiers.submit(partial(self.check, job), partial(self._check_ended, job))
         self.fill(job.peer)
 
     def moved(self, job: Job) -> None:
@@ -163,32 +159,40 @@ class Pipeline:
 
     # Verifying.
 
-    def _check(self, job: Job) -> list[bool]:
+    def check(self, job: Job) -> Outcome:
         """In a worker thread: which chunks of the job are right; those are stored."""
-        right, at, view = [], 0, job.view
-        for chunk in job.chunks:
-            length = self._layout.slot(chunk).length
-            data = view[at : at + length]
-            at += length
-            good = self._layout.verify(chunk, data)
-            if good and chunk not in self._sink.have:
-                self._sink.store(chunk, data)
-            right.append(good)
-        return right
+        right: list[bool] = []
+        at, view = 0, job.view
+        try:
+            for chunk in job.chunks:
+                length = self._layout.slot(chunk).length
+                data = view[at : at + length]
+                at += length
+                good = self._layout.verify(chunk, data)
+                if good and chunk not in self._sink.have:
+                    self._sink.store(chunk, data)
+                right.append(good)
+        except BaseException as error:  # a full disk, or a bug: either way it ends the fetch and not the thread
+            return Outcome(right, error)
+        return Outcome(right, None)
 
-    def _checked(self, job: Job, result: object, error: BaseException | None) -> None:
-        peer = job.peer
+    def _check_ended(self, job: Job, result: object, error: BaseException | None) -> None:
+        assert isinstance(result, Outcome), error
+        self.checked(job, result)
+
+    def checked(self, job: Job, outcome: Outcome) -> None:
+        """A job was checked."""
+        peer, right = job.peer, outcome.right
         job.end()
-        self._verifying -= 1
-        if not self._verifying:
-            self._quiet.set()
-        if error is not None:
-            self._overseer.broken(error)
+        self._jobs.discard(job)
+        if self._last_checked is not None and not self._jobs and not self._last_checked.done():
+            self._last_checked.set_result(None)
+        if outcome.error is not None:
+            self._overseer.broken(outcome.error)
             return
-        assert isinstance(result, list)
-        for chunk, right in zip(job.chunks, result, strict=True):
+        for chunk, good in zip(job.chunks, right, strict=True):
             length = self._layout.slot(chunk).length
-            if not right:
+            if not good:
                 self._picker.failed(peer, chunk)
                 self._overseer.false(peer, chunk, length)
             elif self._picker.is_verified(chunk):
@@ -198,13 +202,13 @@ class Pipeline:
                     if other is not peer:
                         self._cancel(other, chunk)
                 self._overseer.stored(peer, chunk, length)
-        if all(result):
+        if all(right):
             peer.window.verified()
-        self._overseer.settled(peer, false=not all(result))
+        self._overseer.settled(peer, false=not all(right))
         self.fill(peer)
 
     def _cancel(self, peer: object, chunk: int) -> None:
         """Others were asked for this chunk at the tail, and it is here now."""
         for job in [job for job in self._jobs if job.peer is peer and job.chunks == [chunk]]:
-            self._jobs.discard(job)
-            job.abandon()
+            if job.abandon():
+                self._jobs.discard(job)

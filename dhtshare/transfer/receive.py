@@ -1,50 +1,76 @@
-"""The rest of a payload, received in a worker thread straight into its place.
+"""Frames from a socket, received in a worker thread straight into their places.
 
-On a fast plain connection the event loop would spend itself on copying; it lends the socket for the length of one
-payload instead. Two threads then receive, hash and write in turn, and the loop only reads headers.
+On a fast plain connection the event loop would spend itself on copying, so it lends the socket. A thread takes what
+is there, waits for more no longer than a fast line needs, and gives the socket on as soon as a frame is whole: so a
+stalled peer holds no thread, and one thread receives while another hashes and writes.
 """
 
 from __future__ import annotations
 
 import select
 import socket
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-POLL_MILLISECONDS = 5
-"""A peer that sends nothing for so long is not fast: the loop takes the socket back."""
+from dhtshare.errors import RemoteProtocolError
+from dhtshare.transfer.codec import Frame, FrameReader
+
+PATIENCE_MILLISECONDS = 1
+"""How long a thread waits for LOW_WATER_BYTES more: 128 MB a second. Slower lines are waited for by the loop."""
+
+LOW_WATER_BYTES = 128 << 10
+"""A waiting thread is woken for no less, where the system knows how (SO_RCVLOWAT)."""
 
 
-class Received(NamedTuple):
-    """How many bytes of the payload came, and, when it is whole, how many of what follows."""
+@dataclass(slots=True)
+class Taken:
+    """What one turn brought: bytes, whole frames, and whether the line still flows. `error`: it must end."""
 
-    payload: int
-    following: int
+    count: int = 0
+    frames: list[Frame] = field(default_factory=list)
+    flows: bool = True
+    error: RemoteProtocolError | None = None
 
 
-def receive(sock: socket.socket, payload: memoryview, following: memoryview) -> Received:
-    """Fill `payload`, then take what is there of the next frame, without waiting for it.
+def receive(sock: socket.socket, reader: FrameReader, unwanted: Callable[[], bool]) -> Taken:
+    """Receive until a frame is whole, nothing more comes, or it is `unwanted`.
 
-    `sock` is non-blocking. Stops early when nothing comes; an end or an error of the connection is left for the
-    loop to find.
+    `sock` is non-blocking. The end or an error of the connection is left for the loop to find.
     """
-    got = 0
+    taken = Taken()
     try:
-        while got < len(payload):
+        while not taken.frames and not unwanted():
+            rest = reader.rest_of_payload()
             try:
-                count = sock.recv_into(payload[got:])
+                count = sock.recvmsg_into(rest)[0] if rest else sock.recv_into(reader.get_buffer())
             except BlockingIOError:
                 if not _wait_for_bytes(sock.fileno()):
+                    taken.flows = False
                     break
                 continue
             if not count:
+                taken.flows = False
                 break
-            got += count
-        return Received(got, sock.recv_into(following) if got == len(payload) else 0)
-    except OSError:  # also: nothing of the next frame is there yet
-        return Received(got, 0)
+            taken.count += count
+            if rest:
+                of_payload = min(count, len(rest[0]))
+                taken.frames += reader.advance(of_payload)
+                count -= of_payload
+            if count:
+                taken.frames += reader.advance(count)
+    except OSError:
+        taken.flows = False
+    except RemoteProtocolError as error:
+        taken.error, taken.flows = error, False
+    return taken
+
+
+def expect_much(sock: socket.socket, *, much: bool) -> None:
+    """Whether waiting on the socket ends only with LOW_WATER_BYTES, or with any byte."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, LOW_WATER_BYTES if much else 1)
 
 
 def _wait_for_bytes(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    return bool(poll.poll(POLL_MILLISECONDS))
+    return bool(poll.poll(PATIENCE_MILLISECONDS))

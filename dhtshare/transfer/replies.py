@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from dhtshare.errors import DhtshareError, NetworkError, NotFoundError, RemoteProtocolError
 from dhtshare.transfer.connection import Connection
-from dhtshare.transfer.messages import Answer, Reason, Refused, Request
+from dhtshare.transfer.messages import Answer, Data, Reason, Refused, Request
 
 Kind = TypeVar("Kind", bound=Answer)
 
@@ -27,6 +28,10 @@ class Reply:
         """Wake the one who waits."""
         if not self.future.done():
             self.future.set_result((answer, bytes(payload or b"")))
+
+    def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
+        """There is nothing to do with it."""
+        return partial(self.answered, data, payload)
 
     def lost(self, error: Exception) -> None:
         """Pass the error on to the one who waits."""

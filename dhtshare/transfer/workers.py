@@ -11,6 +11,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -24,21 +25,31 @@ class Workers:
     def __init__(self, name: str, count: int) -> None:
         self._name = name
         self._count = count
-        self._jobs: queue.SimpleQueue[tuple[Job, Then] | None] = queue.SimpleQueue()
-        self._finished: deque[tuple[Then, object, BaseException | None]] = deque()
+        self._jobs: queue.SimpleQueue[tuple[Job, Then | None] | None] = queue.SimpleQueue()
+        self._finished: deque[Callable[[], object]] = deque()
         self._woken = False
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def submit(self, job: Job, then: Then) -> None:
         """Run `job` in a thread, then `then(result, error)` on the loop that called this."""
-        if not self._threads:
-            self._loop = asyncio.get_running_loop()
-            for number in range(self._count):
-                thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
-                thread.start()
-                self._threads.append(thread)
+        self._start()
         self._jobs.put((job, then))
+
+    def hand_on(self, job: Job) -> None:
+        """Run `job` in a thread; it says by `post` what the loop has to know. May be called by a job."""
+        if not self._threads:
+            self._start()
+        self._jobs.put((job, None))
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Called by a job: have the loop call this. Calls come in the order in which they were posted."""
+        self._finished.append(call)
+        # Appended first, looked at afterwards: `_deliver` does the reverse, so nothing is left lying.
+        loop = self._loop
+        if not self._woken and loop is not None and not loop.is_closed():
+            self._woken = True
+            loop.call_soon_threadsafe(self._deliver)
 
     async def call(self, job: Callable[[], Result]) -> Result:
         """Run `job` in a thread and return its result or raise its error. Cancelling does not stop the job."""
@@ -90,6 +101,15 @@ class Workers:
         self._loop = None
         self._deliver()
 
+    def _start(self) -> None:
+        if self._threads:
+            return
+        self._loop = asyncio.get_running_loop()
+        for number in range(self._count):
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:
             job, then = item
@@ -97,15 +117,17 @@ class Workers:
                 result, error = job(), None
             except BaseException as problem:  # raised again where the result is used
                 result, error = None, problem
-            self._finished.append((then, result, error))
-            # Appended first, looked at afterwards: `_deliver` does the reverse, so no result is left lying.
-            loop = self._loop
-            if not self._woken and loop is not None and not loop.is_closed():
-                self._woken = True
-                loop.call_soon_threadsafe(self._deliver)
+            if then is not None:
+                self.post(partial(then, result, error))
+            elif error is not None:
+                self.post(partial(_raise, error))
 
     def _deliver(self) -> None:
         self._woken = False
         while self._finished:
-            then, result, error = self._finished.popleft()
-            then(result, error)
+            self._finished.popleft()()
+
+
+def _raise(error: BaseException) -> None:
+    """A bug in a job nobody waits for: the loop tells of it."""
+    raise error

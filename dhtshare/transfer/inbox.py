@@ -1,0 +1,182 @@
+"""The receiving half of a connection: bytes to frames, on the event loop or, where the line is fast, in threads.
+
+Never knows what a frame means. At any time either the loop or one thread reads from the socket; who reads owns the
+frame reader too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from dhtshare.errors import RemoteProtocolError
+from dhtshare.transfer.codec import Frame, FrameReader, Place
+from dhtshare.transfer.messages import Data
+from dhtshare.transfer.ratelimit import TokenBucket
+from dhtshare.transfer.receive import Taken, expect_much, receive
+from dhtshare.transfer.workers import Workers
+
+MIN_READ_BYTES = 4096
+
+LEND_RATE = 16e6
+"""From this rate on (bytes a second) threads receive."""
+
+Digest = Callable[[], Callable[[], None]]
+"""What is to be done with the data of a whole frame: called in a worker thread, returns what the loop does then."""
+
+
+class Owner(Protocol):
+    """The connection."""
+
+    @property
+    def expects_data(self) -> bool:
+        """Whether answers are on their way; looked at in any thread."""
+
+    @property
+    def receiving_rate(self) -> float:
+        """Bytes a second."""
+
+    def bytes_came(self, count: int) -> None:
+        """So many bytes came in."""
+
+    def frames_came(self, frames: list[Frame]) -> None:
+        """Whole frames, in their order. What is wrong with them ends the connection."""
+
+    def claim(self, data: Data, payload: memoryview | None) -> Digest:
+        """Data came, whole. Called in a worker thread; raises RemoteProtocolError when nobody asked for it."""
+
+    def failed(self, error: RemoteProtocolError) -> None:
+        """The peer breaks the rules."""
+
+
+class Inbox:
+    """Reads one transport. `sock` is a duplicate of its socket when threads may read it, else None.
+
+    `place` names where payloads go; it is called by whoever reads.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        transport: asyncio.ReadTransport,
+        sock: socket.socket | None,
+        place: Place,
+        cap: TokenBucket,
+        workers: Workers,
+    ) -> None:
+        self._owner = owner
+        self._transport = transport
+        self._socket = sock
+        self._cap = cap
+        self._workers = workers
+        self._loop = asyncio.get_running_loop()
+        self._reader = FrameReader(place)
+        self._resuming: asyncio.TimerHandle | None = None
+        self._lent = False
+        self._closed = False
+
+    # On the loop.
+
+    def get_buffer(self) -> memoryview:
+        """Where the transport puts the next bytes."""
+        buffer = self._reader.get_buffer()
+        return buffer[: max(MIN_READ_BYTES, self._cap.piece)] if self._cap.rate else buffer
+
+    def updated(self, count: int) -> None:
+        """The transport put so many bytes there."""
+        self._owner.bytes_came(count)
+        try:
+            frames = self._reader.advance(count)
+        except RemoteProtocolError as error:
+            self._owner.failed(error)
+            return
+        self._owner.frames_came(frames)
+        if self._closed:
+            return
+        if (delay := self._cap.delay(self._loop.time())) > 0 and self._resuming is None:
+            self._transport.pause_reading()
+            self._resuming = self._loop.call_later(delay, self._resume)
+        elif self._may_lend():
+            self._lent = True
+            self._transport.pause_reading()
+            assert self._socket is not None
+            expect_much(self._socket, much=True)
+            self._workers.hand_on(self._turn)
+
+    def close(self) -> None:
+        """The connection ends: nothing is read any more."""
+        self._closed = True
+        if self._resuming is not None:
+            self._resuming.cancel()
+        if not self._lent:
+            self._close_socket()
+
+    def _may_lend(self) -> bool:
+        return (
+            self._socket is not None
+            and self._resuming is None
+            and not self._cap.rate
+            and self._owner.expects_data
+            and self._owner.receiving_rate >= LEND_RATE
+        )
+
+    def _taken_back(self, taken: Taken, others: list[Frame]) -> None:
+        """No thread reads any more."""
+        self._lent = False
+        if self._closed:
+            self._close_socket()
+            return
+        self._owner.bytes_came(taken.count)
+        assert self._socket is not None
+        expect_much(self._socket, much=False)
+        if taken.error is not None:
+            self._owner.failed(taken.error)
+            return
+        self._owner.frames_came(others)
+        if not self._closed:
+            self._transport.resume_reading()
+
+    def _resume(self) -> None:
+        self._resuming = None
+        delay = self._cap.delay(self._loop.time())
+        if self._closed or self._lent:
+            return
+        if delay > 0:
+            self._resuming = self._loop.call_later(delay, self._resume)
+        else:
+            self._transport.resume_reading()
+
+    def _close_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # In a worker thread.
+
+    def _turn(self) -> None:
+        """Receive up to a whole frame, give the socket on, and only then work on what came."""
+        assert self._socket is not None
+        taken = receive(self._socket, self._reader, self._is_closed)
+        digests: list[Digest] = []
+        others: list[Frame] = []
+        try:
+            for frame in taken.frames:
+                if isinstance(frame.message, Data):
+                    digests.append(self._owner.claim(frame.message, frame.payload))
+                else:
+                    others.append(frame)
+        except RemoteProtocolError as error:
+            taken.error = error
+        if taken.flows and taken.error is None and not others and not self._closed and self._owner.expects_data:
+            self._workers.hand_on(self._turn)
+            self._workers.post(partial(self._owner.bytes_came, taken.count))
+        else:
+            self._workers.post(partial(self._taken_back, taken, others))
+        for digest in digests:
+            self._workers.post(digest())
+
+    def _is_closed(self) -> bool:
+        return self._closed
