@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from dhtshare.content.chunks import chunk_count, chunk_length, chunk_size
+from dhtshare.content.chunks import chunk_count, chunk_size
 from dhtshare.content.descriptor import (
     CollectionEntry,
     Descriptor,
@@ -101,8 +101,8 @@ class Layout:
         # Files without chunks share their first chunk with the file behind them; the last of these has it.
         number = bisect_right(self._first_chunks, index) - 1
         file = self.files[number]
-        chunk = index - file.first_chunk
-        return ChunkSlot(number, chunk, chunk * chunk_size(file.size), chunk_length(file.size, chunk))
+        chunk, step = index - file.first_chunk, chunk_size(file.size)
+        return ChunkSlot(number, chunk, chunk * step, min(step, file.size - chunk * step))
 
     def chunks_of_file(self, number: int) -> range:
         """The chunks of file `number`; empty for an empty file or folder."""

@@ -47,6 +47,7 @@ class SharedOffer:
         self._looked_at = -1  # the catalogue's generation for which `_have` holds
         self._have: Bitfield | None = None
         self._served_at = -1  # the generation in which it was last known to be shared
+        self._last: tuple[int, int, StoredPlace] | None = None  # generation, file and place of the last chunk read
 
     @property
     def descriptor(self) -> bytes:
@@ -79,10 +80,14 @@ class SharedOffer:
         """Where chunk `index` can be read. Raises DiskError when no file holds it as it was published."""
         slot = self.layout.slot(index)
         self._check_served()
+        last = self._last
+        if last is not None and last[:2] == (self._served_at, slot.file) and (fd := self._open(last[2])) is not None:
+            return OpenChunk(fd, slot.offset, slot.length)
         for place in self._catalogue.places(self.layout.files[slot.file].content_hash):
             if place.state is State.SHARED:
                 fd = self._open(place)
                 if fd is not None:
+                    self._last = (self._served_at, slot.file, place)
                     return OpenChunk(fd, slot.offset, slot.length)
         raise DiskError(f"A file of {self.name} was changed or removed after it was published. Publish it again.")
 

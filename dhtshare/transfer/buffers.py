@@ -7,7 +7,6 @@ memory only once the first byte comes in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 UNVERIFIED_BYTES = 48 << 20
 BLOCK_BYTES = 1 << 20
@@ -46,9 +45,11 @@ class Buffers:
 
         May be called in any thread, as `recycle`.
         """
-        if count <= BLOCK_BYTES:
-            with suppress(IndexError):  # asking first would leave room for another thread
+        if count <= BLOCK_BYTES and self._blocks:
+            try:
                 return self._blocks.pop()
+            except IndexError:  # another thread was quicker
+                pass
         return bytearray(max(count, BLOCK_BYTES) if count > BLOCK_BYTES // 16 else count)
 
     def recycle(self, buffer: bytearray) -> None:

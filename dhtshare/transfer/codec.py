@@ -71,8 +71,11 @@ def decode_header(header: bytes | memoryview) -> Message | Unknown:
         )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise RemoteProtocolError(f"A frame's header is no MessagePack map: {error}.") from error
-    if type(fields) is not dict or any(type(key) is not int or key < 0 for key in fields):
-        raise RemoteProtocolError("A frame's header is no map with integer keys.")
+    if type(fields) is not dict:
+        raise RemoteProtocolError("A frame's header is no map.")
+    for key in fields:  # a generator would cost as much as all the rest
+        if type(key) is not int or key < 0:
+            raise RemoteProtocolError("A frame's header is no map with integer keys.")
     number = fields.get(_KEY_TYPE)
     if type(fields.get(_KEY_VERSION)) is not int or type(number) is not int:
         raise RemoteProtocolError("A frame's header lacks version or type.")

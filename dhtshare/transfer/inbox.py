@@ -75,7 +75,7 @@ class Inbox:
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader(place)
         self._resuming: asyncio.TimerHandle | None = None
-        self._lent = False
+        self._lent = self._turning = False
         self._closed = False
 
     # On the loop.
@@ -100,7 +100,7 @@ class Inbox:
             self._transport.pause_reading()
             self._resuming = self._loop.call_later(delay, self._resume)
         elif self._may_lend():
-            self._lent = True
+            self._lent = self._turning = True
             self._transport.pause_reading()
             assert self._socket is not None
             expect_much(self._socket, much=True)
@@ -172,11 +172,16 @@ class Inbox:
             taken.error = error
         if taken.flows and taken.error is None and not others and not self._closed and self._owner.expects_data:
             self._workers.hand_on(self._turn)
-            self._workers.post(partial(self._owner.bytes_came, taken.count))
+            self._workers.post(partial(self._owner.bytes_came, taken.count), soon=self._goes_on)
         else:
+            self._turning = False
             self._workers.post(partial(self._taken_back, taken, others))
         for digest in digests:
-            self._workers.post(digest())
+            self._workers.post(digest(), soon=self._goes_on)
+
+    def _goes_on(self) -> bool:
+        """Whether another turn comes, and with it another post: the last one wakes the loop."""
+        return self._turning
 
     def _is_closed(self) -> bool:
         return self._closed

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+POSTED_TOGETHER = 3
+
 Result = TypeVar("Result")
 Job = Callable[[], object]
 Then = Callable[[object, BaseException | None], None]
@@ -42,9 +44,15 @@ class Workers:
             self._start()
         self._jobs.put((job, None))
 
-    def post(self, call: Callable[[], object]) -> None:
-        """Called by a job: have the loop call this. Calls come in the order in which they were posted."""
+    def post(self, call: Callable[[], object], *, soon: Callable[[], bool] | None = None) -> None:
+        """Called by a job: have the loop call this. Calls come in the order in which they were posted.
+
+        Waking the loop costs as much as what it is woken for, so a few calls may wait together: while `soon` says,
+        asked after the call was queued, that another post is certain to come.
+        """
         self._finished.append(call)
+        if soon is not None and len(self._finished) < POSTED_TOGETHER and soon():
+            return
         # Appended first, looked at afterwards: `_deliver` does the reverse, so nothing is left lying.
         loop = self._loop
         if not self._woken and loop is not None and not loop.is_closed():
