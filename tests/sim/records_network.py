@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
+from typing import Any
 
 from dhtshare.content.format import Kind
 from dhtshare.dht.contact import Contact
@@ -26,6 +27,7 @@ from dhtshare.dht.records.search import Found, Search
 from dhtshare.dht.records.verifier import Verifier
 from dhtshare.dht.scope import ScopeDht
 from dhtshare.dht.simulation import EPOCH, VirtualLoop, VirtualNetwork
+from dhtshare.dht.upkeep import Upkeep
 from dhtshare.identity import SigningKey
 from dhtshare.network import Address, Scope, ScopeRules, network_id
 
@@ -145,32 +147,63 @@ class RecordsNetwork:
         self.rules = ScopeRules()
         self.datagrams = VirtualNetwork(loop, self.rng, loss=loss, rtt=rtt)
         self.people: list[Person] = []
+        self._born = 0
         self._group: asyncio.TaskGroup | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Person, list[asyncio.Task[None]]] = {}
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
             self._group = group
             yield
-            for task in self._tasks:
-                task.cancel()
+            for person in list(self._tasks):
+                self._end_tasks(person)
 
     async def add(
-        self, count: int = 1, *, joins: bool = True, pulls: bool = True, limits: StoreLimits | None = None
+        self,
+        count: int = 1,
+        *,
+        joins: bool = True,
+        pulls: bool = True,
+        upkeep: bool = False,
+        limits: StoreLimits | None = None,
     ) -> Person:
-        """More nodes, each joining by some that are there. The last one."""
-        assert self._group is not None
+        """More nodes, each joining by some that are there. The last one.
+
+        `upkeep`: with all that a node does by itself for hours.
+        """
+        assert count > 0
         for _ in range(count):
-            number = len(self.people)
-            person = Person(self, number, self._address(number), limits=limits)
-            self.people.append(person)
-            self._tasks.append(self._group.create_task(person.announcer.run()))
+            person = self._bear(limits)
             if pulls:
-                self._tasks.append(self._group.create_task(person.puller.run()))
-            if joins and number:
+                self._work(person, person.puller.run())
+            if joins and len(self.people) > 1:
                 await self.join(person)
-        return self.people[-1]
+            if upkeep:
+                self._work(person, Upkeep(person.dht, lambda: (), None).run())
+        return person
+
+    def remove(self, person: Person) -> None:
+        """A node ends without a word, as by `kill -9`, and is forgotten here."""
+        self.people.remove(person)
+        self._end_tasks(person)
+        person.die()
+        self.datagrams.detach(person.address)
+
+    def _bear(self, limits: StoreLimits | None = None) -> Person:
+        person = Person(self, self._born, self._address(self._born), limits=limits)
+        self._born += 1
+        self.people.append(person)
+        self._work(person, person.announcer.run())
+        return person
+
+    def _work(self, person: Person, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None
+        self._tasks.setdefault(person, []).append(self._group.create_task(work))
+
+    def _end_tasks(self, person: Person) -> None:
+        for task in self._tasks.pop(person):
+            task.cancel()
 
     async def join(self, person: Person) -> None:
         others = [other for other in self.people if other is not person and not self.datagrams.is_silent(other.address)]
@@ -180,12 +213,8 @@ class RecordsNetwork:
 
     def settle(self, count: int) -> None:
         """So many nodes at once, each knowing random others and its neighbours, as after hours."""
-        assert self._group is not None
         for _ in range(count):
-            number = len(self.people)
-            person = Person(self, number, self._address(number))
-            self.people.append(person)
-            self._tasks.append(self._group.create_task(person.announcer.run()))
+            self._bear()
         contacts = [(person, self.contact(person)) for person in self.people]
         now = self.loop.time()
         for person in self.people:

@@ -273,3 +273,20 @@ def test_pulling_again_costs_no_record() -> None:
         assert net.datagrams.bytes - before < 5_000
 
     tell(story)
+
+
+def test_sets_that_share_many_large_entries_are_pulled_whole() -> None:
+    """What one pull brings belongs to all sets that are waited for: the marks of the next request grow with it."""
+
+    async def story(net: RecordsNetwork) -> None:
+        await net.add(3, pulls=False)
+        words = [f"word{number}" for number in range(24)]
+        for number in range(200):
+            net.people[1].share(number, words)
+        await net.people[1].announcer.receipt(content(199))
+        late = await net.add(pulls=False)
+        assert await late.puller.pull() >= 200
+        counts = late.holding.store.counts()
+        assert (counts.entries, counts.keys) == (200, 24)
+
+    tell(story)

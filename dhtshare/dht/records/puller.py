@@ -127,13 +127,13 @@ class Puller:
             if self._differs(key, start) and self._is_ours(key)
             for want in self._wants(key)
         )
-        while wants := tuple(islice(waiting, MAX_PULLED_KEYS)):
-            for some in _fitting(wants):
-                await self._fetch_all_of(neighbour, region, some)
+        while wants := list(islice(waiting, MAX_PULLED_KEYS)):
+            await self._fetch_all_of(neighbour, region, wants)
 
-    async def _fetch_all_of(self, neighbour: Contact, region: Region, wants: tuple[Want, ...]) -> None:
+    async def _fetch_all_of(self, neighbour: Contact, region: Region, waiting: list[Want]) -> None:
         without_news = 0
-        while wants and without_news < MAX_PULLS_WITHOUT_NEWS:
+        while waiting and without_news < MAX_PULLS_WITHOUT_NEWS:
+            wants = _fitting(waiting)
             reply = await self._ask(neighbour, RecordMethod.PULL, Pull(wants).body())
             if reply is None:
                 return
@@ -143,11 +143,12 @@ class Puller:
                 return
             news = sum(self._keep(wants, region, item) for item in pulled.items if item[0] < len(wants))
             self.pulled += news
+            reached = max((number for number, _, _ in pulled.items), default=0) if reply.complete else 0
             if not pulled.more and reply.complete:
-                return
-            without_news = 0 if news else without_news + 1
-            reached = max((number for number, _, _ in pulled.items), default=0)
-            wants = tuple(self._marked(want) for want in wants[reached if reply.complete else 0 :])
+                reached = len(wants)
+            without_news = 0 if news or reached else without_news + 1
+            # What came belongs to other sets, too: their marks have grown, and fewer fit into the next request.
+            waiting = [self._marked(want) for want in waiting[reached:]]
 
     def _keep(self, wants: Sequence[Want], region: Region, item: tuple[int, bytes, bytes]) -> bool:
         """Verify and keep one record, an entry under all its words that lie in our region."""
@@ -200,15 +201,11 @@ class Puller:
         return reply
 
 
-def _fitting(wants: Sequence[Want]) -> Iterator[tuple[Want, ...]]:
-    group: list[Want] = []
+def _fitting(wants: Sequence[Want]) -> tuple[Want, ...]:
+    """As many of the first as one request holds, one at least."""
     left = BODY_BYTES
-    for want in wants:
-        cost = len(want.marks) + len(want.after) + len(want.until) + len(want.key) + 12
-        if group and cost > left:
-            yield tuple(group)
-            group, left = [], BODY_BYTES
-        group.append(want)
-        left -= cost
-    if group:
-        yield tuple(group)
+    for number, want in enumerate(wants):
+        left -= len(want.marks) + len(want.after) + len(want.until) + len(want.key) + 12
+        if number and left < 0:
+            return tuple(wants[:number])
+    return tuple(wants)
