@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from dhtshare.pace import hashing_progress
 from dhtshare.several import Emit
 from dhtshare.targets import Target, resolve_target
 from dhtshare.transfer.asking import PeerHas
+from dhtshare.transfer.availability import MAX_PARTS, Availability, parts_of
 
 if TYPE_CHECKING:
     from dhtshare.node import Node
@@ -39,13 +41,14 @@ async def info(node: Node, request: InfoRequest, emit: Emit) -> dict[str, Any]:
     target = resolve_target(request.target, node.catalogue, node.config.network)
     raw, names, holders = await _find(node, target, request.timeout)
     name = target.name or min(names, key=lambda name: (-names[name], name), default=None)
-    described = _described(decode(raw))
+    descriptor = decode(raw)
+    layout = Layout.of(descriptor)
     return {
-        **described,
-        "link": node.link(target.content_hash, name, described["size"], with_peer=False),
+        **_described(descriptor),
+        "link": node.link(target.content_hash, name, layout.size, with_peer=False),
         "name": name,
         "providers": len(holders),
-        **_availability(holders, described["chunks"]),
+        **_availability(holders, layout),
     }
 
 
@@ -126,19 +129,20 @@ def _entry(descriptor: CollectionDescriptor, number: int) -> dict[str, Any]:
     }
 
 
-def _availability(holders: list[PeerHas], chunks: int) -> dict[str, Any]:
-    """Full copies among those who answered, and how often the rarest of the `chunks` exists; told, not believed.
+def _availability(holders: list[PeerHas], layout: Layout) -> dict[str, Any]:
+    """Full copies among those who answered, how often the rarest chunk exists, and what nobody has.
 
     Those who count the chunks in another way are left out: a number of theirs must not become our work.
     """
-    holders = [holder for holder in holders if holder.chunks == chunks]
-    full = sum(holder.complete for holder in holders)
-    everything = (1 << chunks) - 1
-    at_least: list[int] = []  # [i]: the chunks of which there are more than i copies, as bits
-    for holder in holders:
-        more = 0 if holder.complete or holder.have is None else holder.have.to_int()
-        for level, held in enumerate(at_least):
-            at_least[level], more = held | more, held & more
-        if more:
-            at_least.append(more)
-    return {"full_copies": full, "rarest": full + sum(held == everything for held in at_least)}
+    held = [holder for holder in holders if holder.chunks == layout.chunk_count]
+    available = Availability.of(
+        layout.chunk_count,
+        (None if holder.complete else holder.have.to_int() if holder.have is not None else 0 for holder in held),
+    )
+    return {
+        "full_copies": available.full,
+        "rarest": available.rarest,
+        "copies": round(available.copies, 2),
+        "missing_everywhere": available.nobody.bit_count() if held else layout.chunk_count,
+        "missing": [part.fields() for part in islice(parts_of(layout, available.nobody), MAX_PARTS)] if held else [],
+    }

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from dhtshare.cli.blocks import Block, Column, Fields, Line, Table
-from dhtshare.cli.display import counted, human_size
+from dhtshare.cli.display import counted, human_size, visible
 from dhtshare.cli.options import JoinOptions, option
 from dhtshare.cli.session import Session
 from dhtshare.errors import UsageError
 
 HASH_DIGITS = 64
 LINK_PREFIX = "dhtshare:"
+SHOWN_PARTS = 3
 
 
 def info(
@@ -61,9 +62,18 @@ def described(result: dict[str, Any]) -> list[Block]:
 
 
 def availability(result: dict[str, Any]) -> str:
-    """'3 peers answered: 2 full copies, rarest chunk 3 times'."""
+    """'3 peers answered: 2 full copies, rarest chunk 3 times', or what nobody has."""
     said = f"{counted(result['providers'], 'peer')} answered"
     if not result["providers"]:
         return said
     copies = counted(result["full_copies"], "full copy", "full copies")
-    return f"{said}: {copies}, rarest chunk {counted(result['rarest'], 'time')}"
+    missing = result.get("missing_everywhere", 0)
+    if not missing:
+        return f"{said}: {copies}, rarest chunk {counted(result['rarest'], 'time')}"
+    parts = [
+        f"{visible(part.get('path', ''))} {human_size(part['begin'])} to {human_size(part['end'])}".strip()
+        for part in result["missing"][:SHOWN_PARTS]
+    ]
+    more = ", …" if len(result["missing"]) > SHOWN_PARTS else ""
+    lacking = f"nobody has {counted(missing, 'chunk')} of {result['chunks']}"
+    return f"{said}: {copies}, {lacking}" + (f" ({', '.join(parts)}{more})" if parts else "")

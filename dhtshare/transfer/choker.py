@@ -60,6 +60,11 @@ class Choker(Generic[Key]):
         if peer == self._optimistic:
             self._optimistic = None
 
+    @property
+    def anybody_waits(self) -> bool:
+        """Whether somebody was refused a slot and has none yet."""
+        return bool(self._waiting)
+
     def next_waiting(self) -> Key | None:
         """Who gets a slot that became free: the one who waited longest. None when none is free or wanted."""
         if not self._waiting or len(self._unchoked) > self.slots:

@@ -18,6 +18,8 @@ import random
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
+from dhtshare.transfer.availability import Availability
+
 MAX_DUPLICATES = 3
 TAIL_GAIN = 0.7
 """A duplicate is asked for only where it is expected within this part of what the first one still needs."""
@@ -99,6 +101,12 @@ class Picker:
         known = self._peers[peer]
         known.asked[chunk] = expected
         known.next_after = chunk + 1
+
+    def expected(self, peer: Peer, chunk: int, when: float) -> None:
+        """The peer sends it, and will be through with it at `when`."""
+        known = self._peers.get(peer)
+        if known is not None and chunk in known.asked:
+            known.asked[chunk] = when
 
     def refused(self, peer: Peer, chunk: int) -> None:
         """The peer will not send it, this time."""
@@ -190,13 +198,13 @@ class Picker:
             digits.append(str(8 * stretch.bit_count() // (end - first)))
         return "".join(digits)
 
-    def availability(self) -> tuple[int, float, int]:
-        """Full copies among the peers, copies counted with fractions of the rest, and chunks that nobody has."""
+    def availability(self) -> Availability:
+        """What the peers hold together; of what nobody has only the chunks that are still to be fetched."""
         seeds = sum(known.complete for known in self._peers.values())
         fewest = next((level for level, chunks in enumerate(self._rarity) if chunks), 0)
         above = sum(chunks.bit_count() for chunks in self._rarity[fewest + 1 :])
-        nobody = 0 if seeds else (self._rarity[0] & (self._missing | bits_of(self._requested))).bit_count()
-        return seeds, seeds + fewest + above / max(1, self._chunks), nobody
+        nobody = 0 if seeds else self._rarity[0] & (self._missing | bits_of(self._requested))
+        return Availability(seeds, seeds + fewest, seeds + fewest + above / max(1, self._chunks), nobody)
 
     def _first(self, known: _Known, candidates: int) -> int:
         if self.sequential:
@@ -233,6 +241,8 @@ class Picker:
             if len(holders) >= MAX_DUPLICATES or peer in holders or not known.has >> chunk & 1:
                 continue
             due = min(self._peers[holder].asked[chunk] for holder in holders)
+            if due < now:
+                due += 2 * (now - due)  # what is late stays out, for all that is known, as long again
             if due > latest or (due == math.inf and choice < 0):
                 latest, choice = due, chunk
         return [choice] if choice >= 0 else []

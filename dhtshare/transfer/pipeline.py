@@ -146,7 +146,10 @@ class Pipeline:
         self.fill(job.peer)
 
     def moved(self, job: Job) -> None:
-        """A part of a job is here: there may be room for the next one."""
+        """A part of a job is here: there may be room for the next one, and more is known of when the rest comes."""
+        now = self._loop.time()
+        for chunk in job.chunks:
+            self._picker.expected(job.peer, chunk, now + job.peer.expected())
         self.fill(job.peer)
 
     def refused(self, job: Job, *, lacks: bool) -> None:

@@ -1,21 +1,26 @@
 """What a fetch tells while it runs and at its end: events, sums, and who gave what. Pure.
 
 Events are plain objects, as they stand on the command line's JSON: `started`, `peer`, `chunk_bad`, `progress` at most
-four times a second, `finished`.
+four times a second, `availability` where it takes a while, `finished`.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from dhtshare.content.layout import Layout
 from dhtshare.network import Address
+from dhtshare.transfer.availability import MAX_PARTS, lacking, parts_of
 from dhtshare.transfer.picker import Picker
 
 SECONDS_BETWEEN_EVENTS = 0.25
+SECONDS_BEFORE_AVAILABILITY = 2.0
+SECONDS_BETWEEN_AVAILABILITY = 5.0
 MAP_CELLS = 100
 """The chunk map has one digit, 0 to 8, for each of so many stretches of the content."""
 
@@ -55,6 +60,9 @@ class Report:
         self._total = total
         self._on_event = on_event
         self._started = self._told_at = now
+        self._availability_at = -math.inf
+        self._nobody: int | None = None
+        """The chunks that nobody had when that was told."""
         self._sources: dict[str, Source] = {}
 
     def started(self) -> None:
@@ -92,7 +100,7 @@ class Report:
         if not last and now - self._told_at < SECONDS_BETWEEN_EVENTS:
             return
         self._told_at = now
-        full, copies, nobody = self._picker.availability()
+        available = self._picker.availability()
         self._event(
             "finished" if last else "progress",
             done=self.stored,
@@ -100,10 +108,34 @@ class Report:
             rate=round(rate),
             eta=round((self._total - self.stored) / rate, 1) if rate > 0 else None,
             peers=peers,
-            full_copies=full,
-            copies=round(copies, 2),
-            missing_everywhere=nobody,
+            full_copies=available.full,
+            rarest=available.rarest,
+            copies=round(available.copies, 2),
+            missing_everywhere=available.nobody.bit_count(),
             map=self._picker.map(MAP_CELLS),
+        )
+
+    def availability(self, now: float, peers: int) -> None:
+        """Tell how many copies there are, once the fetch takes a while; again when the part that nobody has changes."""
+        if not peers or now - self._started < SECONDS_BEFORE_AVAILABILITY:
+            return
+        available = self._picker.availability()
+        news = self._nobody is None or available.nobody != self._nobody
+        if not news or now - self._availability_at < SECONDS_BETWEEN_AVAILABILITY:
+            return
+        self._nobody, self._availability_at = available.nobody, now
+        said = f"{peers} {'peer' if peers == 1 else 'peers'}: {available.sentence()}."
+        if available.nobody:
+            said += f" {lacking(self._layout, available.nobody)} Waiting for somebody who has the rest."
+        self._event(
+            "availability",
+            peers=peers,
+            full_copies=available.full,
+            rarest=available.rarest,
+            copies=round(available.copies, 2),
+            missing_everywhere=available.nobody.bit_count(),
+            missing=[part.fields() for part in islice(parts_of(self._layout, available.nobody), MAX_PARTS)],
+            message=said,
         )
 
     def result(self, now: float) -> SwarmResult:

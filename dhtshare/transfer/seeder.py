@@ -40,6 +40,7 @@ from dhtshare.transfer.ports import Offer, Shelf
 HAVE_SECONDS = 0.1
 """Chunks verified within this time are told of together."""
 
+IDLE_SLOT_SECONDS = 2.0
 GIVEN_SECONDS = 0.01
 """What is given within this time is told of together: the sooner, the fewer ask for the same."""
 
@@ -122,7 +123,8 @@ class Seeder:
             self._gifts.setdefault((get.content, connection), []).extend(range(get.first, get.first + get.count))
 
     def round(self, now: float) -> None:
-        """Called often; every ROUND_SECONDS the slots are given anew."""
+        """Called often; every ROUND_SECONDS the slots are given anew, idle ones at once."""
+        self._free_idle_slots(now)
         if now < self._next_round:
             return
         self._next_round = now + ROUND_SECONDS
@@ -142,6 +144,18 @@ class Seeder:
                 self._unchoke(connection)
             elif connection.choking or connection.outbox.queued_data:
                 self._choke(connection)
+
+    def _free_idle_slots(self, now: float) -> None:
+        """Who has all it wanted holds no slot while others wait: they need not wait for the round."""
+        if not self._choker.anybody_waits:
+            return
+        for connection, asked in list(self._asked_data.items()):
+            idle = now - asked > IDLE_SLOT_SECONDS and connection.is_open and not connection.outbox.queued_data
+            if idle and self._choker.is_unchoked(connection):
+                self._choker.gone(connection)
+                del self._asked_data[connection]
+        while (waiting := self._choker.next_waiting()) is not None:
+            self._unchoke(waiting)
 
     def _get(self, connection: Connection, get: Get, offer: Offer, now: float) -> None:
         self._asked_data[connection] = now

@@ -21,6 +21,7 @@ from dhtshare.errors import (
 )
 from dhtshare.network import Address
 from dhtshare.transfer.asking import PeerHas
+from dhtshare.transfer.availability import lacking
 from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.dials import CONNECTIONS, Attempts, Candidate
 from dhtshare.transfer.exchange import Exchange
@@ -158,6 +159,7 @@ class Swarm:
             self._pipeline.fill_all()
             self._meetings.dial()
             self._tell()
+            self._report.availability(now, len(self._peers))
             if now - self._report.progress_at > self._timeout:
                 self._give_up()
 
@@ -347,9 +349,8 @@ class Swarm:
             self._give_up()
 
     def _give_up(self) -> None:
-        nobody = self._picker.availability()[2]
-        lacking = f"{nobody} of its chunks are held by none of them." if nobody else ""
-        self._end(self._verdict.reason(self._meetings.known, len(self._peers), lacking))
+        missing = lacking(self.layout, self._picker.availability().nobody)
+        self._end(self._verdict.reason(self._meetings.known, len(self._peers), missing))
 
     def _tell(self) -> None:
         now = self._loop.time()

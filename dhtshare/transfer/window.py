@@ -11,9 +11,9 @@ import math
 
 from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES
 
-LEAST_PART = 64 << 10
+LEAST_PART = 128 << 10
 FIRST_PART = 256 << 10
-PART_SECONDS = 0.05
+PART_SECONDS = 0.1
 """How long one answer may take: what is small, in both directions, waits so long for what is long before it."""
 
 SPARE_SECONDS = 0.005

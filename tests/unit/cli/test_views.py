@@ -157,6 +157,21 @@ def test_info_of_a_collection() -> None:
     assert availability({"providers": 0}) == "0 peers answered"
 
 
+def test_below_one_copy_info_says_which_part_is_missing() -> None:
+    result = {
+        "providers": 1,
+        "full_copies": 0,
+        "rarest": 0,
+        "chunks": 9,
+        "missing_everywhere": 3,
+        "missing": [{"begin": 0, "end": 2 << 20}, {"path": "a\x1b.bin", "begin": 0, "end": 1 << 20}],
+    }
+    said = availability(result)
+    assert said.startswith("1 peer answered: 0 full copies, nobody has 3 chunks of 9 (0 B to 2.0 MiB, ")
+    assert "\x1b" not in said
+    assert availability({**result, "missing": [{"begin": 0, "end": 1}] * 4}).endswith(", …)")
+
+
 @pytest.mark.parametrize("target", [HASH, HASH.upper(), f"dhtshare:{HASH}", "dhtshare:new-form", "7", "0012"])
 def test_what_is_no_path(target: str) -> None:
     assert not is_path(target)
