@@ -133,6 +133,16 @@ class Catalogue(Notes):
             row = tx.execute("SELECT descriptor FROM content WHERE hash = ?", (content_hash,)).fetchone()
         return None if row is None else bytes(row[0])
 
+    def descriptors(self, hashes: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The descriptors of those contents that are known here, by content hash."""
+        keys = list(dict.fromkeys(hashes))
+        with self._database.read() as tx:
+            return place_rows.descriptors(tx, keys)
+
+    def larger_descriptors(self) -> Iterator[bytes]:
+        """The descriptors of all contents of more than one chunk that lie, or lay, on this disk."""
+        return self._stream(place_rows.larger_descriptors)
+
     def remember_descriptors(self, descriptors: Iterable[bytes]) -> None:
         """Keeps descriptors of what is being fetched, so that a resumed fetch asks for none again."""
         with self._database.write() as tx:
@@ -152,6 +162,15 @@ class Catalogue(Notes):
             return self._stream(place_rows.page)
         with self._database.read() as tx:
             return iter(place_rows.of_content(tx, content_hash))
+
+    def places_of(self, hashes: Iterable[bytes]) -> dict[bytes, list[StoredPlace]]:
+        """Where these contents lie or lay, by content hash, as `places` tells it of one."""
+        keys = list(dict.fromkeys(hashes))
+        found: dict[bytes, list[StoredPlace]] = {}
+        with self._database.read() as tx:
+            for place in place_rows.of_contents(tx, keys):
+                found.setdefault(place.content_hash, []).append(place)
+        return found
 
     def _stream(self, read_page: Callable[[Connection, int, int], list[tuple[int, T]]]) -> Iterator[T]:
         """Rows page by page, so that no lock is held and no list kept while the caller works on one."""

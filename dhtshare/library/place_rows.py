@@ -6,7 +6,7 @@ Functions over an open transaction; the catalogue owns the transaction and the l
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -14,6 +14,8 @@ from dhtshare.content.descriptor import content_hash
 from dhtshare.library.records import Place, State, StoredPlace
 
 _COLUMNS = "place.id, place.path, place.size, place.mtime_ns, content.hash, place.state"
+_KEYS_AT_ONCE = 500  # SQLite before 3.32 takes 999 values a statement
+ONE_CHUNK_BYTES = 32 + 24  # the longest descriptor of a file of one chunk: its hash, and what stands around it
 _FROM = "FROM place JOIN content ON content.id = place.content"
 
 
@@ -59,6 +61,44 @@ def of_content(tx: Connection, key: bytes) -> list[StoredPlace]:
         (key, State.SHARED),
     )
     return [_stored(row)[1] for row in rows]
+
+
+def of_contents(tx: Connection, keys: Sequence[bytes]) -> list[StoredPlace]:
+    """The places of any number of contents, those of one in the same order."""
+    found: list[StoredPlace] = []
+    for some in batches(keys):
+        marks = ",".join("?" * len(some))
+        rows = tx.execute(
+            f"SELECT {_COLUMNS} {_FROM} WHERE content.hash IN ({marks}) ORDER BY place.state <> ?, place.id",
+            (*some, State.SHARED),
+        )
+        found += [_stored(row)[1] for row in rows]
+    return found
+
+
+def descriptors(tx: Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Those descriptors that are here, by content hash."""
+    found: dict[bytes, bytes] = {}
+    for some in batches(keys):
+        marks = ",".join("?" * len(some))
+        statement = f"SELECT hash, descriptor FROM content WHERE hash IN ({marks})"  # noqa: S608 - question marks
+        found.update(tx.execute(statement, some).fetchall())
+    return found
+
+
+def larger_descriptors(tx: Connection, after: int, limit: int) -> list[tuple[int, bytes]]:
+    """The next descriptors of contents with a place here and more than one chunk, with their row ids."""
+    return tx.execute(
+        "SELECT id, descriptor FROM content WHERE id > ? AND length(descriptor) > ? "
+        "AND EXISTS (SELECT 1 FROM place WHERE place.content = content.id) ORDER BY id LIMIT ?",
+        (after, ONE_CHUNK_BYTES, limit),
+    ).fetchall()
+
+
+def batches(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """As many keys as one statement takes comfortably."""
+    for at in range(0, len(keys), _KEYS_AT_ONCE):
+        yield keys[at : at + _KEYS_AT_ONCE]
 
 
 def page(tx: Connection, after: int, limit: int) -> list[tuple[int, StoredPlace]]:
