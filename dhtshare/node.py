@@ -124,7 +124,8 @@ class Node:
             saved=self._saved(self.home.dht_state),
             charge=self._charge,
         )
-        await self.dht.start(self.listening.udp, self.announced_port)
+        interfaces = local_addresses() if self.listening.everywhere else []
+        await self.dht.start(self.listening.udp, self.announced_port, interfaces)
         stack.push_async_callback(self.dht.stop)
         self.records = Records(self.dht, rng, time.time, saved=self._saved(self.home.records_state))
         self.finder = Finder(self._leads, self.exchange, self.rules, self.own_addresses)

@@ -65,9 +65,11 @@ class AnswerReader:
         bound = may_have(contact.node_id, address.host, self._scope)
         if call.contact.node_id not in (UNKNOWN_ID, contact.node_id) or (call.contact.node_id and not bound):
             self._counters.wrong_id += 1
-            self._table.lied(call.contact)
+            self._table.dismiss(call.contact)
             return Outcome(None, WrongId(contact))
-        if bound and contact.node_id != self._node_id:
+        if message.client:
+            self._table.client(contact, now, invited=call.contact.node_id == UNKNOWN_ID)
+        elif bound and contact.node_id != self._node_id:
             self._table.answered(contact, now)
         reply = Reply(
             contact.node_id,

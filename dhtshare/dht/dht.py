@@ -7,10 +7,11 @@ import random
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
-from dhtshare.dht.bootstrap import Resolver, addresses_of, system_resolver
+from dhtshare.dht.bootstrap import Bootstrap, HostPort, Resolver, system_resolver
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.external import ExternalAddress
-from dhtshare.dht.reach import Dial, Reach, dial_tcp
+from dhtshare.dht.favours import Dial, Favours, dial_tcp
+from dhtshare.dht.reach import Reach
 from dhtshare.dht.rpc import Transport
 from dhtshare.dht.saved import SavedScope, decode_state, encode_state
 from dhtshare.dht.scope import ScopeDht
@@ -62,12 +63,11 @@ class Dht:
         self._client = client
         self._charge = charge
         self._dial = dial
-        self._resolver = resolver
+        self._bootstrap = Bootstrap(rules, resolver)
         self._transport: Transport | None = None
+        self._interfaces: tuple[str, ...] = ()
         self._upkeep: dict[Scope, Upkeep] = {}
-        self._reach: dict[Scope, Reach] = {}
-        self._configured: list[tuple[str, int]] = []
-        self._places: dict[Scope, list[Address]] = {}
+        self._favours: list[Favours] = []
         try:
             self._saved = decode_state(saved, network) if saved else {}
         except MalformedError:
@@ -75,11 +75,13 @@ class Dht:
 
     # ---- life ----------------------------------------------------------------------------------
 
-    async def start(self, sockets: Sequence[socket.socket], tcp_port: int = 0) -> None:
+    async def start(self, sockets: Sequence[socket.socket], tcp_port: int = 0, interfaces: Iterable[str] = ()) -> None:
         """Open the scopes of these bound, non-blocking UDP sockets, which are ours from now on.
 
-        `tcp_port` is what others shall dial when they probe us, 0 for none.
+        `tcp_port` is what others shall dial when they probe us, 0 for none. `interfaces` are the addresses of
+        this machine: a global one among them is where to start believing.
         """
+        self._interfaces = tuple(interfaces)
         hosts = [sock.getsockname()[0] for sock in sockets]
         self.attach(UdpTransport(sockets, self.datagram_received), hosts, tcp_port)
 
@@ -91,14 +93,17 @@ class Dht:
                 if scope not in self.scopes:
                     self._open(scope, host, tcp_port)
 
-    async def bootstrap(self, hosts: Iterable[tuple[str, int]] = ()) -> int:
+    async def bootstrap(self, hosts: Iterable[HostPort] = ()) -> int:
         """Join by these `host, port` pairs and by saved contacts, all at once. How many contacts we have then.
 
-        Returns when each of them answered or was given up; `run` goes on trying.
+        `run` does it, and must be running. Returns when each of them answered or was given up; who waits no
+        longer stops nothing, and `run` goes on trying.
         """
-        self._configured = list(dict.fromkeys([*self._configured, *hosts]))
-        await self._resolve()
-        await asyncio.gather(*(up.join(list(self._places_of(scope))) for scope, up in self._upkeep.items()))
+        self._bootstrap.add(hosts)
+        await asyncio.gather(
+            *(upkeep.join(self._places_of(scope)) for scope, upkeep in self._upkeep.items()),
+            self._bootstrap.resolve(self._join_by),
+        )
         return self.contacts
 
     async def run(self) -> None:
@@ -106,8 +111,8 @@ class Dht:
         async with asyncio.TaskGroup() as group:
             for upkeep in self._upkeep.values():
                 group.create_task(upkeep.run())
-            for reach in self._reach.values():
-                group.create_task(reach.serve())
+            for favours in self._favours:
+                group.create_task(favours.serve())
             group.create_task(self._resolve_again())
 
     async def stop(self) -> None:
@@ -172,7 +177,7 @@ class Dht:
     def _open(self, scope: Scope, host: str, tcp_port: int) -> None:
         saved = self._saved.get(scope)
         configured = self._own_host(scope, host)
-        external = ExternalAddress(configured, saved.host if saved is not None else None)
+        external = ExternalAddress(configured, self._likely_host(scope, saved))
         dht = ScopeDht(
             scope,
             network=self.network,
@@ -187,12 +192,13 @@ class Dht:
         dht.rpc.connection_made(transport if self._charge is None else _Charged(transport, self._charge))
         reach = None
         if scope is not Scope.LAN:
-            served = Reach(dht, tcp_port, self._dial)
-            self._reach[scope] = served
-            reach = served if self._reachable == "auto" and not self._client else None
+            self._favours.append(Favours(dht, self._dial))
+            if self._reachable != "no" and not self._client:
+                reach = Reach(dht, tcp_port)
         dht.become(client=self._starts_as_client(scope))
         self.scopes[scope] = dht
-        self._upkeep[scope] = Upkeep(dht, lambda: self._places_of(scope), reach)
+        decides = self._reachable == "auto"
+        self._upkeep[scope] = Upkeep(dht, lambda: self._places_of(scope), reach, decides=decides)
 
     def _starts_as_client(self, scope: Scope) -> bool:
         if self._client:
@@ -206,6 +212,12 @@ class Dht:
                 return str(parse_ip(candidate))
         return None
 
+    def _likely_host(self, scope: Scope, saved: SavedScope | None) -> str | None:
+        """What an earlier life believed, or what an interface says where that is of this scope."""
+        ours = [host for host in self._interfaces if self.rules.scope_of(host) is scope]
+        before = saved.host if saved is not None else None
+        return before if before in ours or not ours else ours[0]
+
     def _worth_keeping(self, scope: ScopeDht) -> tuple[Contact, ...]:
         """Whom we know; a session that reached nobody keeps what the one before knew."""
         saved = self._saved.get(scope.scope)
@@ -215,17 +227,18 @@ class Dht:
     def _places_of(self, scope: Scope) -> Iterable[Address]:
         saved = self._saved.get(scope)
         known = [contact.address for contact in saved.contacts[:MAX_BOOTSTRAP_CONTACTS]] if saved is not None else []
-        return dict.fromkeys([*known, *self.scopes[scope].lost, *self._places.get(scope, [])])
+        return dict.fromkeys([*known, *self.scopes[scope].lost, *self._bootstrap.addresses(scope)])
 
-    async def _resolve(self) -> None:
-        self._places = await addresses_of(self._configured, self.rules, self._resolver)
+    async def _join_by(self, scope: Scope, addresses: list[Address]) -> None:
+        if scope in self._upkeep:
+            await self._upkeep[scope].join(addresses)
 
     async def _resolve_again(self) -> None:
         """Names that meant nothing while the network was away may mean something now."""
         while True:
             await asyncio.sleep(RESOLVE_AGAIN_SECONDS)
-            if not self.contacts and self._configured:
-                await self._resolve()
+            if not self.contacts:
+                await self._bootstrap.resolve(self._join_by)
 
 
 class _Charged:

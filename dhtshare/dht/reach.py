@@ -1,175 +1,134 @@
 """Can the world reach us? Nodes find out for each other, and only then is a node named to others.
 
-A node that wants to know sends PROBE with its TCP port and a nonce, proved, to a few contacts. Each asks
-one contact of its own in another /16 to send the nonce, 25 bytes, to the asker's address, dials the TCP
-port itself, and says in PROBED whether that worked. A nonce from an address that the asker never wrote to
-shows that UDP gets in. Per address one such favour in 10 minutes, given and relayed.
+A node that wants to know sends PROBE with its TCP port and a nonce, proved, to a few contacts. Each has a
+contact of its own send the nonce to the asker and dials the asker's TCP port (see `favours`).
 
-Bodies: PROBE 2 TCP port (0: none) · 4 nonce (20). RELAY 2 address · 4 nonce. PROBED 2 nonce · 4 TCP reached.
+A nonce from a host that we did not write to lately proves that UDP gets in. In a small network we wrote to
+everybody lately, and in a network of two nobody else is there to send it; then the TCP dial decides. A node
+is called unreachable only when somebody did send and nothing came.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from dhtshare.dht.compact import pack_address, unpack_address
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.external import same_wide_network
-from dhtshare.dht.messages import Answer, Body, Code, Failure, Method, NoAnswer, Refused, Request
-from dhtshare.dht.rates import RateMeter
+from dhtshare.dht.holes import Holes
+from dhtshare.dht.messages import Answer, Code, Failure, Method, NoAnswer, Refused, Request
 from dhtshare.dht.scope import ScopeDht
 from dhtshare.dht.wire import MESSAGE_ID_BYTES
-from dhtshare.errors import MalformedError
 from dhtshare.network import Address
 
 PROBERS = 3
-RELAYS_TRIED = 3  # one that does not know us refuses
-FAVOUR_SECONDS = 600.0
-ARRIVAL_SECONDS = 8.0  # a TCP dial of 5 s and some round trips
-DIAL_SECONDS = 5.0
-MAX_JOBS = 8
-MAX_ADDRESSES = 4096
-
-Dial = Callable[[Address], Awaitable[bool]]
+REPORT_SECONDS = 12.0  # a TCP dial of 5 s, up to three relays asked, and some round trips
+GRACE_SECONDS = 1.0  # a report that something was sent may be quicker than what was sent
 
 
-async def dial_tcp(address: Address) -> bool:
-    """Whether a TCP connection to that address opens within 5 s."""
-    try:
-        async with asyncio.timeout(DIAL_SECONDS):
-            _, writer = await asyncio.open_connection(address.host, address.port)
-    except OSError:  # TimeoutError included
-        return False
-    writer.close()
-    return True
+@dataclass(slots=True)
+class Probing:
+    """What one round of probes brought to light. Pure."""
 
+    asked: dict[bytes, str] = field(default_factory=dict)  # nonce → host of the prober
+    strangers: int = 0  # nonces from hosts that no NAT would let in for our sake
+    others: int = 0  # nonces from hosts that we wrote to lately
+    sent: dict[str, bool] = field(default_factory=dict)  # prober → whether somebody wrote to us
+    dialled: dict[str, bool] = field(default_factory=dict)  # prober → whether our TCP port answered
 
-class Reach:
-    """Probing, both ways, in one global scope. `serve` must run for as long as others may ask us."""
-
-    def __init__(self, scope: ScopeDht, tcp_port: int, dial: Dial = dial_tcp) -> None:
-        self.tcp_port = tcp_port
-        self._scope = scope
-        self._dial = dial
-        self._jobs: asyncio.Queue[tuple[int, bytes, Contact]] = asyncio.Queue(MAX_JOBS)
-        self._probes = RateMeter(1 / FAVOUR_SECONDS, 1, MAX_ADDRESSES)
-        self._relays = RateMeter(1 / FAVOUR_SECONDS, 1, MAX_ADDRESSES)
-        self._nonces: set[bytes] = set()
-        self._asked: set[str] = set()
-        self._arrived = asyncio.Event()
-        self._dials: dict[str, bool] = {}
-        scope.rpc.handle(Method.PROBE, self._on_probe, needs_proof=True)
-        scope.rpc.handle(Method.RELAY, self._on_relay, needs_proof=True)
-        scope.rpc.handle(Method.PROBED, self._on_probed, needs_proof=True)
-        scope.rpc.on_arrival = self._on_arrival
-
-    # ---- asking --------------------------------------------------------------------------------
-
-    async def find_out(self) -> bool | None:
-        """Have us probed. True: a stranger's datagram came in. None: nobody was there to probe us."""
-        self._nonces.clear()
-        self._dials.clear()
-        self._arrived.clear()
-        probers = _spread(self._scope.table, self._scope.rng, PROBERS)
-        self._asked = {contact.address.host for contact in probers}
-        answers = await asyncio.gather(*(self._ask(contact) for contact in probers))
-        if not any(answers):
-            return None
-        try:
-            async with asyncio.timeout(ARRIVAL_SECONDS):
-                await self._arrived.wait()
-        except TimeoutError:
-            return False
-        return True
+    @property
+    def all_reported(self) -> bool:
+        return len(self.sent) == len(self.asked)
 
     @property
     def dialable(self) -> bool | None:
-        """Whether more of those who tried our TCP port reached it than did not; None while nobody said."""
-        if not self._dials:
-            return None
-        return 2 * sum(self._dials.values()) > len(self._dials)
+        """Whether more of those who tried our TCP port reached it than did not; None while nobody tried."""
+        return 2 * sum(self.dialled.values()) > len(self.dialled) if self.dialled else None
 
-    async def _ask(self, contact: Contact) -> bool:
+    @property
+    def reachable(self) -> bool | None:
+        """None: this round tells nothing."""
+        if self.strangers:
+            return True
+        if any(self.sent.values()) and not self.others:
+            return False
+        return True if self.dialable else None
+
+
+class Reach:
+    """Asks to be probed, in one global scope, and keeps `scope.dialable`."""
+
+    def __init__(self, scope: ScopeDht, tcp_port: int) -> None:
+        self._scope = scope
+        self._tcp_port = tcp_port
+        self._holes = Holes()
+        self._probing = Probing()
+        self._news = asyncio.Event()
+        scope.rpc.handle(Method.PROBED, self._on_probed, needs_proof=True)
+        scope.rpc.on_arrival = self._on_arrival
+        scope.rpc.on_asked = self._on_asked
+
+    async def find_out(self) -> bool | None:
+        """Have us probed. None where that told nothing: nobody was there to do it, or everybody is too close to us."""
+        probing = self._probing = Probing()
+        await asyncio.gather(*(self._ask(contact) for contact in _spread(self._scope.table, self._scope.rng)))
+        if not probing.asked:
+            return None
+        await self._wait(REPORT_SECONDS, lambda: probing.strangers > 0 or probing.all_reported)
+        if any(probing.sent.values()):
+            await self._wait(GRACE_SECONDS, lambda: probing.strangers + probing.others > 0)
+        return probing.reachable
+
+    async def _wait(self, seconds: float, done: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while not done():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def _ask(self, contact: Contact) -> None:
         nonce = self._scope.rng.randbytes(MESSAGE_ID_BYTES)
-        self._nonces.add(nonce)
-        return await self._accepted(contact, Method.PROBE, {2: self.tcp_port, 4: nonce})
+        self._probing.asked[nonce] = contact.address.host
+        try:
+            await self._scope.rpc.call(contact, Method.PROBE, {2: self._tcp_port, 4: nonce}, prove=True)
+        except (NoAnswer, Refused):
+            del self._probing.asked[nonce]
+
+    def _on_asked(self, address: Address) -> None:
+        self._holes.wrote(address.host, self._scope.rpc.now())
 
     def _on_arrival(self, nonce: bytes, sender: Address) -> None:
-        if nonce in self._nonces and sender.host not in self._asked and not self._scope.rpc.peers.knows(sender):
-            self._arrived.set()
+        if nonce not in self._probing.asked:
+            return
+        if self._holes.may_let_in(sender.host, self._scope.rpc.now()):
+            self._probing.others += 1
+        else:
+            self._probing.strangers += 1
+        self._news.set()
 
     def _on_probed(self, request: Request) -> Answer:
-        nonce, reached = request.body.get(2), request.body.get(4)
-        if type(reached) is not bool or nonce not in self._nonces or request.sender.host not in self._asked:
+        nonce, reached, sent = request.body.get(2), request.body.get(4), request.body.get(5)
+        probing, host = self._probing, request.sender.host
+        expected = type(nonce) is bytes and probing.asked.get(nonce) == host
+        if not expected or not (reached is None or type(reached) is bool):
             return Failure(Code.REFUSED)
-        self._dials[request.sender.host] = reached
-        return {}
-
-    # ---- answering -----------------------------------------------------------------------------
-
-    async def serve(self) -> None:
-        """Do the dialling for others, one after the other, for ever."""
-        while True:
-            port, nonce, asker = await self._jobs.get()
-            for relay in self._relays_for(asker.address):
-                if await self._accepted(relay, Method.RELAY, {2: pack_address(asker.address), 4: nonce}):
-                    break
-            if port:
-                reached = await self._dial(Address(asker.address.host, port))
-                await self._accepted(asker, Method.PROBED, {2: nonce, 4: reached})
-
-    async def _accepted(self, contact: Contact, method: Method, body: Body) -> bool:
-        try:
-            await self._scope.rpc.call(contact, method, body, prove=True)
-        except (NoAnswer, Refused):
-            return False
-        return True
-
-    def _on_probe(self, request: Request) -> Answer:
-        port, nonce = request.body.get(2), _nonce(request)
-        if type(port) is not int or not (port == 0 or 1024 <= port < 65536):
-            raise MalformedError("The port of a probe is out of range.")
-        wait = self._probes.take(request.sender.host, self._scope.rpc.now())
-        if wait:
-            return Failure(Code.BUSY, int(wait) + 1)
-        if not self._relays_for(request.sender) or self._jobs.full():
-            return Failure(Code.REFUSED)
-        self._jobs.put_nowait((port, nonce, Contact(request.node_id, request.sender)))
-        return {}
-
-    def _relays_for(self, asker: Address) -> list[Contact]:
-        """Contacts in other /16s, to be tried in turn; where we know none, ones at other addresses."""
-        others = [contact for contact in self._scope.table if contact.address.host != asker.host]
-        far = [contact for contact in others if not same_wide_network(contact.address.host, asker.host)]
-        choice = far or others
-        return self._scope.rng.sample(choice, min(RELAYS_TRIED, len(choice)))
-
-    def _on_relay(self, request: Request) -> Answer:
-        packed, nonce = request.body.get(2), _nonce(request)
-        target = unpack_address(packed) if type(packed) is bytes else None
-        scope = self._scope
-        if target is None or scope.rpc.rules.scope_of(target.host) is not scope.scope or target.port < 1024:
-            raise MalformedError("The address of a relay is none of this scope.")
-        if Contact(request.node_id, request.sender) not in scope.table:
-            return Failure(Code.REFUSED)
-        wait = self._relays.take(target.host, scope.rpc.now())
-        if wait:
-            return Failure(Code.BUSY, int(wait) + 1)
-        scope.rpc.send_arrival(nonce, target)
+        probing.sent[host] = sent is True
+        if type(reached) is bool:
+            probing.dialled[host] = reached
+            self._scope.dialable = probing.dialable
+        self._news.set()
         return {}
 
 
-def _nonce(request: Request) -> bytes:
-    nonce = request.body.get(4)
-    if type(nonce) is not bytes or len(nonce) != MESSAGE_ID_BYTES:
-        raise MalformedError("The nonce has a wrong length.")
-    return nonce
+def _spread(contacts: Iterable[Contact], rng: random.Random) -> list[Contact]:
+    """Some contacts to ask, each of another /16 as far as there are such.
 
-
-def _spread(contacts: Iterable[Contact], rng: random.Random, count: int) -> list[Contact]:
-    """Some contacts, each of another /16 as far as there are such."""
+    At most half of those we know: the others are to be strangers to us.
+    """
     pool = list(contacts)
     rng.shuffle(pool)
     chosen: list[Contact] = []
@@ -177,4 +136,4 @@ def _spread(contacts: Iterable[Contact], rng: random.Random, count: int) -> list
         if not any(same_wide_network(contact.address.host, other.address.host) for other in chosen):
             chosen.append(contact)
     chosen += [contact for contact in pool if contact not in chosen]
-    return chosen[:count]
+    return chosen[: min(PROBERS, (len(pool) + 1) // 2)]

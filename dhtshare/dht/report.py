@@ -27,6 +27,7 @@ def _scope_report(scope: ScopeDht) -> dict[str, Any]:
         "client": scope.is_client,
         "joined": scope.joined,
         "external": scope.external.host,
+        "reachable": scope.reachable,
         "dialable": scope.dialable,
         "contacts": scope.contacts,
         "estimated_size": scope.estimated_size(),

@@ -24,6 +24,7 @@ from dhtshare.dht.nodeid import is_bound
 from dhtshare.network import Address, Scope
 
 K = 20
+FEW_CONTACTS = 8
 EVICT_AFTER_FAILURES = 4  # at 10 % loss and one retransmission a live node fails so in 2 of a million rows
 CHECK_PAUSE_SECONDS = 10.0  # between two checks of one failing node
 FRESH_SECONDS = 600.0  # a node heard of within this needs no ping before it keeps its place
@@ -137,8 +138,19 @@ class Table(AdaptedTable):
             self._closest.changed(self._index(node.id))
         return False
 
-    def lied(self, contact: Contact) -> None:
-        """The address answered under another id: nobody lives there under this one."""
+    def client(self, contact: Contact, now: float, *, invited: bool) -> None:
+        """It says that it is a client: others cannot reach it, as far as it knows.
+
+        Where hardly anybody is known, one that was told to us by its address stays all the same: the first
+        nodes of a network are clients of each other until they found out that they can be reached.
+        """
+        if len(self) < FEW_CONTACTS and (contact in self or invited):
+            self.answered(contact, now)
+        else:
+            self.dismiss(contact)
+
+    def dismiss(self, contact: Contact) -> None:
+        """Forget it: its address answered under another id, or it says itself that others cannot reach it."""
         node = self._by_address.get(contact.address)
         if node is not None and node.id == contact.node_id:
             self._drop(node)

@@ -72,7 +72,6 @@ class Rpc(AdaptedProtocol):
         self.rules = rules
         self.table = table
         self.node_id = node_id
-        self.client = client
         self.counters = Counters()
         self.peers = PeerBook()
         self.last_reply = float("-inf")  # monotonic time of the last answer from anybody
@@ -80,11 +79,23 @@ class Rpc(AdaptedProtocol):
         self.on_nominated: Callable[[Contact], None] | None = None  # a proved request from somebody we do not know
         self.on_arrival: Callable[[bytes, Address], None] | None = None  # a nonce came in, from that address
         self.on_lost: Callable[[Contact], None] | None = None  # evicted after too many failures
+        self.on_asked: Callable[[Address], None] | None = None  # a request of ours goes to that address
+        self.on_dialled: Callable[[Address], None] | None = None  # a proved request says where it reached us
         self._rng = rng
         self._loop = asyncio.get_running_loop()
         self._responder = Responder(network, scope, table, node_id, rng, wall, self.counters, self._loop.time())
+        self._responder.client = client
         self._reader = AnswerReader(scope, rules, table, node_id, self.peers, self.counters)
         self._calls: dict[bytes, Call] = self._outstanding
+
+    @property
+    def client(self) -> bool:
+        """Whether we say in every message that nobody should keep us in a table."""
+        return self._responder.client
+
+    @client.setter
+    def client(self, client: bool) -> None:
+        self._responder.client = client
 
     # ---- life ----------------------------------------------------------------------------------
 
@@ -188,6 +199,8 @@ class Rpc(AdaptedProtocol):
         wait = call.sent(self._loop.time())
         call.timer = self._loop.call_later(wait, self._timeout, call.identifier)
         self._send(call.datagram, call.contact.address)
+        if self.on_asked is not None:
+            self.on_asked(call.contact.address)
 
     def _timeout(self, msg_id: bytes) -> None:
         call = self._calls[msg_id]
@@ -261,11 +274,17 @@ class Rpc(AdaptedProtocol):
         served = self._responder.answer(data, sender, now)
         for datagram in served.datagrams:
             self._send(datagram, sender)
-        message = served.message
-        if message is not None and not message.client:
-            contact = Contact(message.node_id, sender)
-            if not self.table.heard(contact, now) and self.on_nominated is not None:
-                self.on_nominated(contact)
+        if served.message is not None:
+            self._asked_by(Contact(served.message.node_id, sender), served.message, now)
+
+    def _asked_by(self, contact: Contact, message: RequestMessage, now: float) -> None:
+        """A proved request came from there."""
+        if message.dialled is not None and self.on_dialled is not None:
+            self.on_dialled(message.dialled)
+        if message.client:
+            self.table.client(contact, now, invited=False)
+        elif not self.table.heard(contact, now) and self.on_nominated is not None:
+            self.on_nominated(contact)
 
     def _send(self, data: bytes, address: Address) -> None:
         if self.transport is not None:

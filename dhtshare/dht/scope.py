@@ -47,7 +47,8 @@ class ScopeDht:
         self.scope = scope
         self.rng = rng
         self.is_client = scope is not Scope.LAN
-        self.dialable: bool | None = None  # whether probers reached our TCP port; None while nobody said
+        self.dialable: bool | None = None  # whether those who tried reached our TCP port; None while nobody did
+        self.reachable: bool | None = None  # whether strangers' datagrams come in; None while nobody found out
         self.size = SizeEstimate()
         self.joined = False
         self.lost: deque[Address] = deque(maxlen=MAX_LOST)
@@ -72,6 +73,8 @@ class ScopeDht:
         self.rpc.on_lost = self._lost
         if scope is not Scope.LAN:
             self.rpc.on_reply = self._replied
+            if self.external.host is None:
+                self.rpc.on_dialled = self._dialled
         self._nominations = RateMeter(NOMINATIONS_PER_SECOND, NOMINATIONS_BURST, limit=1)
         self._pinging: set[Address] = set()
 
@@ -168,10 +171,18 @@ class ScopeDht:
         if (
             seen is not None
             and self.rpc.rules.scope_of(seen.host) is self.scope
-            and self.external.seen(contact.address, seen.host)
+            and self.external.seen(contact.address, seen.host, self.rpc.now())
             and not may_have(self.node_id, seen.host, self.scope)
         ):
             self.move(bound_id(seen.host, self.rng))
+
+    def _dialled(self, address: Address) -> None:
+        """Somebody reached us there. The first node of a network has nobody whom it could ask for its address."""
+        if self.external.host is None and not self.contacts and self.rpc.rules.scope_of(address.host) is self.scope:
+            self.external.suppose(address.host)
+            self.move(bound_id(address.host, self.rng))
+        if self.external.host is not None:
+            self.rpc.on_dialled = None
 
     def _lost(self, contact: Contact) -> None:
         self.lost.append(contact.address)

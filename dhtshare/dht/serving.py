@@ -69,6 +69,7 @@ class Responder:
         now: float,
     ) -> None:
         self.node_id = node_id
+        self.client = False  # whether answers say that nobody should keep us in a table
         self._network = network
         self._scope = scope
         self._table = table
@@ -176,15 +177,16 @@ class Responder:
         wall = int(self._wall())
         for part, body in enumerate(bodies):
             response = ResponseMessage(
-                self.node_id, body, 0, 0, token, contacts4, contacts6, sender, wall, part, len(bodies)
+                self.node_id, body, 0, 0, token, contacts4, contacts6, sender, wall, part, len(bodies), self.client
             )
             datagrams += self._encoded(identifier, response, limit)
             contacts4 = contacts6 = b""
         return datagrams
 
     def _failure(self, identifier: bytes, failure: Failure, sender: Address, token: bytes, limit: int) -> list[bytes]:
+        wall = int(self._wall())
         response = ResponseMessage(
-            self.node_id, {}, failure.code, failure.retry_after, token, seen=sender, wall=int(self._wall())
+            self.node_id, {}, failure.code, failure.retry_after, token, seen=sender, wall=wall, client=self.client
         )
         return self._encoded(identifier, response, limit)
 

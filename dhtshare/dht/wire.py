@@ -10,7 +10,8 @@ the message id; one that needs several datagrams numbers them from 0 and says ho
 Request:  2 method · 4 node id · 6 body · 1 client (true, or absent) · 3 token · 5 address dialled ·
           7 padding
 Response: 2 body · 4 node id · 6 failure code · 8 seconds to wait · 1 token · 3 IPv4 contacts ·
-          5 address seen · 7 Unix seconds · 9 part · 11 parts · 13 IPv6 contacts
+          5 address seen · 7 Unix seconds · 9 part · 11 parts · 13 IPv6 contacts ·
+          15 client (true, or absent)
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class ResponseMessage(NamedTuple):
     wall: int = 0
     part: int = 0
     parts: int = 1
+    client: bool = False
 
 
 class UnsupportedError(MalformedError):
@@ -161,6 +163,8 @@ def encode_response(network: bytes, identifier: bytes, message: ResponseMessage)
         fields[11] = message.parts
     if message.contacts6:
         fields[13] = message.contacts6
+    if message.client:
+        fields[15] = True
     data = network + b"\1" + identifier + pack(fields)
     if len(data) > MAX_DATAGRAM_BYTES:
         raise ValueError(f"a response of {len(data)} bytes does not fit a datagram")
@@ -239,4 +243,5 @@ def decode_response(data: bytes) -> ResponseMessage:
         _number(fields.get(7), 0, _MAX_WALL),
         _number(fields.get(9, 0), 0, parts - 1),
         parts,
+        fields.get(15) is True,
     )

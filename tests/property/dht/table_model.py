@@ -117,7 +117,7 @@ class TableModel:
             return True
         return False
 
-    def lied(self, contact: Contact) -> None:
+    def dismiss(self, contact: Contact) -> None:
         entry = self.at(contact)
         if entry is not None:
             self.remove(entry)

@@ -91,10 +91,10 @@ class TableMachine(RuleBasedStateMachine):
         assert self.table.failed(contact, self.now) is self.model.failed(contact, self.now)
 
     @rule(number=st.integers(0, 400))
-    def lied(self, number: int) -> None:
+    def dismiss(self, number: int) -> None:
         contact = self._pick(number)
-        self.table.lied(contact)
-        self.model.lied(contact)
+        self.table.dismiss(contact)
+        self.model.dismiss(contact)
 
     @rule(seconds=st.sampled_from([1.0, 30.0, FRESH_SECONDS]))
     def wait(self, seconds: float) -> None:

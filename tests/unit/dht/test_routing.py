@@ -11,6 +11,7 @@ from dhtshare.dht.nodeid import bound_id
 from dhtshare.dht.routing import (
     CHECK_PAUSE_SECONDS,
     EVICT_AFTER_FAILURES,
+    FEW_CONTACTS,
     FRESH_SECONDS,
     UNNAMED_AFTER_FAILURES,
     K,
@@ -195,15 +196,15 @@ def test_a_failing_replacement_is_the_last_choice_and_takes_its_place_by_age() -
     for contact in contacts[1:K]:
         table.heard(contact, 100.0)
     table.failed(contacts[K + 1], 101.0)
-    table.lied(contacts[0])
+    table.dismiss(contacts[0])
     assert contacts[K] in table
     assert table.buckets[FAR].head().contact == contacts[K], "nobody here was heard of longer ago"
 
 
 def test_who_lied_about_its_id_is_gone_at_once() -> None:
     table, [first, second, *_] = full()
-    table.lied(first)
-    table.lied(Contact(b"\x01" * 20, second.address))  # somebody else's id: not this one's fault
+    table.dismiss(first)
+    table.dismiss(Contact(b"\x01" * 20, second.address))  # somebody else's id: not this one's fault
     assert first not in table
     assert second in table
 
@@ -235,7 +236,7 @@ def test_one_node_an_ip() -> None:
     assert table.answered(bound("8.8.8.8", 4470), 1.0)
     assert not table.answered(bound("8.8.8.8", 4471, seed=1), 2.0)
     assert not table.wants(bound("8.8.8.8", 4472, seed=2))
-    table.lied(bound("8.8.8.8", 4470))
+    table.dismiss(bound("8.8.8.8", 4470))
     assert table.answered(bound("8.8.8.8", 4471, seed=1), 3.0), "the place is free again"
 
 
@@ -322,7 +323,7 @@ def test_the_edge_of_a_bucket_is_in_it() -> None:
     for contact in edges:
         index = table.get_bucket_for(table.buckets[contact.distance_to(OWN).bit_length()].nodes[contact.node_id])
         assert table.buckets[index].has_in_range(table.buckets[index].nodes[contact.node_id])
-        table.lied(contact)
+        table.dismiss(contact)
         assert contact not in table
 
 
@@ -333,7 +334,7 @@ def test_answers_kept_packed_are_told_apart_by_version() -> None:
     version, named = table.version, table.nearest(target)
     table.heard(contacts[3], 90.0)
     assert (table.version, table.nearest(target)) == (version, named), "a sign of life changes no answer"
-    table.lied(contacts[3])
+    table.dismiss(contacts[3])
     assert table.version > version
     assert table.group_key(target) is None, "nineteen are not all that are asked for"
 
@@ -364,3 +365,35 @@ def test_a_node_that_moves_takes_along_what_it_knows() -> None:
 def test_a_node_that_takes_the_id_of_a_contact_forgets_that_contact() -> None:
     table, contacts = full()
     assert contacts[4] not in table.moved_to(contacts[4].node_id)
+
+
+# ---- clients -----------------------------------------------------------------------------------
+
+
+def test_who_says_it_is_a_client_leaves_the_table() -> None:
+    table, contacts = full()
+    table.client(contacts[3], 50.0, invited=False)
+    assert contacts[3] not in table
+    table.client(contacts[3], 51.0, invited=True)
+    assert contacts[3] not in table, "there are others"
+
+
+def test_where_hardly_anybody_is_known_an_invited_client_is_company() -> None:
+    table = Table(OWN, Scope.LAN)
+    first, second = in_bucket(FAR, 1), in_bucket(FAR, 2)
+    table.client(second, 1.0, invited=False)
+    assert list(table) == [], "it only asked"
+    table.client(first, 2.0, invited=True)
+    table.client(first, 3.0, invited=False)
+    assert list(table) == [first]
+    for number in range(3, 3 + FEW_CONTACTS):
+        table.answered(in_bucket(FAR, number), 4.0)
+    table.client(first, 5.0, invited=False)
+    assert first not in table, "now there are servers"
+
+
+def test_an_invited_client_keeps_to_all_other_rules() -> None:
+    table = Table(PUBLIC, Scope.IPV4)
+    table.client(Contact(bound("8.8.4.4").node_id, Address("9.9.9.9", 4470)), 1.0, invited=True)
+    table.client(Contact(PUBLIC, Address("9.9.9.9", 4470)), 1.0, invited=True)
+    assert list(table) == []

@@ -99,7 +99,7 @@ async def test_02_the_id_at_the_edge_of_a_bucket_belongs_to_it() -> None:
             assert contact in ours
             assert ours.sizes() == {index: 1}
             assert ours.buckets[index].has_in_range(ours.buckets[index].head())
-            ours.lied(contact)
+            ours.dismiss(contact)
             assert contact not in ours
             assert ours.nearest(contact.node_id) == []
 
