@@ -22,6 +22,7 @@ from dhtshare.library.reuse import adopt_known, know_descriptors
 from dhtshare.library.unfinished import IfExists, Unfinished
 from dhtshare.several import Emit, one_by_one
 from dhtshare.targets import Target, parse_peer, resolve_target
+from dhtshare.transfer.one_chunk import Whole, told
 from dhtshare.transfer.swarm import Swarm, SwarmOptions, SwarmResult
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class _Fetch:
     async def run(self) -> dict[str, Any]:
         async with AsyncExitStack() as stack:
             feed = await stack.enter_async_context(self._node.finder.feed(self._hash, self._target.hints))
-            raw, names = await self._descriptor(feed)
+            raw, names, whole = await self._descriptor(feed)
             descriptor = decode(raw)
             layout = Layout.of(descriptor)
             await asyncio.to_thread(know_descriptors, layout, self._node.catalogue)
@@ -95,31 +96,37 @@ class _Fetch:
             await asyncio.to_thread(adopt_known, unfinished, self._node.catalogue)
             outcome = None
             if not unfinished.complete:
-                if self._seeds:
-                    await stack.enter_async_context(self._node.seeding.partial(unfinished, raw, name))
-                outcome = await self._swarm(layout, unfinished, feed)
+                if whole is not None:
+                    outcome = await self._store(layout, unfinished, whole)
+                else:
+                    if self._seeds:
+                        await stack.enter_async_context(self._node.seeding.partial(unfinished, raw, name))
+                    outcome = await self._swarm(layout, unfinished, feed)
             path = await asyncio.to_thread(unfinished.finish)
             seconds = asyncio.get_running_loop().time() - self._started
             if self._seeds:
                 await self._node.seeding.fetched(descriptor, layout, unfinished, name, path)
         return self._result(path, layout, unfinished, outcome, seconds)
 
-    async def _descriptor(self, feed: ProviderFeed) -> tuple[bytes, Counter[str]]:
-        """The descriptor, from our own catalogue or the first peer that proves to have it; and its names."""
+    async def _descriptor(self, feed: ProviderFeed) -> tuple[bytes, Counter[str], Whole | None]:
+        """The descriptor, from our own catalogue or the first peer that proves to have it; and its names.
+
+        A file of one chunk comes along, whole.
+        """
         raw = self._node.catalogue.descriptor(self._hash)
         if raw is not None:
             item = self._node.catalogue.item(self._hash)
-            return raw, Counter([item.name]) if item is not None else Counter()
+            return raw, Counter([item.name]) if item is not None else Counter(), None
         await self._node.require_contacts(has_hints=bool(self._target.hints))
         self._emit({"event": "searching", "hash": self._hash.hex()})
         peers = self._node.finder.peers(feed)
         try:
             found = await self._node.exchange.fetch_descriptor(
-                self._hash, peers, timeout=self._request.timeout, attempts=self._attempts
+                self._hash, peers, timeout=self._request.timeout, attempts=self._attempts, want_whole=True
             )
         except NotFoundError as error:
             raise nobody_has(self._hash, self._request.timeout) from error
-        return found.raw, found.names
+        return found.raw, found.names, found.whole
 
     def _name(self, names: Counter[str]) -> str:
         """NAME of the link or row, else what most serving peers call it, else the start of the hash."""
@@ -148,6 +155,12 @@ class _Fetch:
             files=files,
             exists=exists,
         )
+
+    async def _store(self, layout: Layout, unfinished: Unfinished, whole: Whole) -> SwarmResult:
+        """All of it came instead of the descriptor."""
+        await asyncio.to_thread(unfinished.store, 0, whole.data)
+        now = asyncio.get_running_loop().time()
+        return told(layout, whole, lambda event: self._emit({**event, "name": unfinished.path.name}), now)
 
     async def _swarm(self, layout: Layout, unfinished: Unfinished, feed: ProviderFeed) -> SwarmResult:
         """Fetch what is missing from everybody who has it, while the feed keeps naming more."""

@@ -60,7 +60,7 @@ class Layout:
     """
 
     def __init__(self, content: bytes, entries: Iterable[CollectionEntry | _Whole]) -> None:
-        """Use `of` or `single_chunk`."""
+        """Use `of`."""
         self.content_hash = content
         files: list[FileSlot] = []
         first = 0
@@ -83,16 +83,6 @@ class Layout:
         layout = cls(content, [_Whole(descriptor.size, content)])
         layout._descriptors[0] = descriptor
         return layout
-
-    @classmethod
-    def single_chunk(cls, content: bytes, size: int) -> Layout:
-        """A file of this content hash of which only the size is claimed, and fits in one chunk.
-
-        No descriptor is needed: a false size makes every chunk fail. Raises MalformedError for another size.
-        """
-        if chunk_count(size) > 1:
-            raise MalformedError(f"A file of {size} bytes has more than one chunk.")
-        return cls(content, [_Whole(size, content)])
 
     def slot(self, index: int) -> ChunkSlot:
         """Where chunk `index` lies. Raises IndexError outside the content."""

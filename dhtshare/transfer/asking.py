@@ -22,6 +22,7 @@ from dhtshare.transfer.messages import (
     GetDescriptor,
     Has,
 )
+from dhtshare.transfer.one_chunk import Whole, may_be_one_chunk, take_whole
 from dhtshare.transfer.replies import ask, blame
 
 ANSWER_SECONDS = 10.0
@@ -50,6 +51,8 @@ class PeerHas:
     descriptor_bytes: int
     have: Bitfield | None = None
     peer_id: bytes | None = None
+    one_chunk: int = 0
+    """The bytes of the content, where the peer says that it is a file of one chunk; else 0."""
 
     @property
     def complete(self) -> bool:
@@ -64,6 +67,8 @@ class FoundDescriptor:
     raw: bytes
     names: Counter[str]
     holders: tuple[PeerHas, ...]
+    whole: Whole | None = None
+    """All bytes of the content, where it is a file of one chunk: they came instead of the descriptor."""
 
 
 async def ask_have(
@@ -82,7 +87,10 @@ async def ask_have(
             have = Bitfield.from_bytes(has.chunks, payload)
         except MalformedError as error:
             raise blame(connection, error) from error
-    return PeerHas(connection.address, has.name, has.chunks, has.held, has.descriptor, have, connection.peer_id)
+    one_chunk = has.size if may_be_one_chunk(has) else 0
+    return PeerHas(
+        connection.address, has.name, has.chunks, has.held, has.descriptor, have, connection.peer_id, one_chunk
+    )
 
 
 async def get_descriptor(connection: Connection, content: bytes, file: int = 0, *, most: int) -> bytes:
@@ -124,6 +132,8 @@ class DescriptorHunt:
     connect: Connect
     ban: Callable[[Connection], None]
     content: bytes
+    want_whole: bool = False
+    """Of a file of one chunk take the bytes; else leave them where they are."""
     names: Counter[str] = field(default_factory=Counter)
     holders: list[PeerHas] = field(default_factory=list)
     errors: list[DhtshareError] = field(default_factory=list)
@@ -131,6 +141,9 @@ class DescriptorHunt:
     _long: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LONG_AT_ONCE))
     _waiting: int = 0
     """How many wait for their turn with a long one."""
+    _whole: Whole | None = None
+    _taking: bool = False
+    """Somebody is asked for the bytes themselves: meanwhile others are asked for the descriptor."""
 
     async def run(self, peers: AsyncIterable[PeerAddress] | Iterable[PeerAddress], timeout: float) -> FoundDescriptor:
         """Until found, or `timeout` seconds, or all have failed and no more peers come.
@@ -158,7 +171,7 @@ class DescriptorHunt:
                 if introducing.done():
                     introducing.result()
                 raise self._failure(bool(asking))
-            return FoundDescriptor(self._found.result(), self.names, tuple(self.holders))
+            return FoundDescriptor(self._found.result(), self.names, tuple(self.holders), self._whole)
         finally:
             self._found.cancel()
             for task in (introducing, *asking):
@@ -173,6 +186,8 @@ class DescriptorHunt:
                 self.holders.append(has)
             if has.name:
                 self.names[has.name] += 1
+            if has.one_chunk and await self._take_whole(connection, has.one_chunk):
+                return
             if has.descriptor_bytes > DESCRIPTOR_RANGE_BYTES:
                 raw = await self._get_long(connection, has.descriptor_bytes)
             else:
@@ -185,6 +200,20 @@ class DescriptorHunt:
         else:
             if not self._found.done():
                 self._found.set_result(raw)
+
+    async def _take_whole(self, connection: Connection, size: int) -> bool:
+        """Whether the bytes came from this peer, and with them the descriptor. One peer at a time is asked."""
+        if not self.want_whole or self._taking:
+            return False
+        self._taking = True
+        try:
+            taken = await take_whole(connection, self.content, size, ANSWER_SECONDS)
+        finally:
+            self._taking = False
+        if taken is not None and not self._found.done():
+            raw, self._whole = taken
+            self._found.set_result(raw)
+        return taken is not None
 
     async def _get_long(self, connection: Connection, most: int) -> bytes:
         """A long descriptor, in turns: who sends slowly, or a lie, does not keep the others waiting for long."""

@@ -11,13 +11,12 @@ import os
 import random
 import socket
 from collections.abc import AsyncIterable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from dhtshare import __version__
-from dhtshare.errors import DhtshareError, NetworkError, RemoteProtocolError
+from dhtshare.errors import NetworkError, RemoteProtocolError
 from dhtshare.identity import SigningKey
 from dhtshare.network import Address, ScopeRules
 from dhtshare.transfer.asking import DescriptorHunt, FoundDescriptor, PeerHas, ask_have
@@ -163,23 +162,17 @@ class Exchange:
         *,
         timeout: float = 60.0,
         attempts: Attempts | None = None,
+        want_whole: bool = False,
     ) -> FoundDescriptor:
         """The descriptor of this hash, from the first of these peers that sends the right one.
+
+        With `want_whole`, a file of one chunk comes itself, and its descriptor is made from its bytes.
 
         Raises NotFoundError (nobody to ask, or nobody holds it), NetworkError (nobody answered in `timeout`
         seconds), IntegrityError (only false answers).
         """
         connect = partial(self.connect, attempts=attempts or Attempts(self.rules))
-        return await DescriptorHunt(connect, self.ban, content_hash).run(peers, timeout)
-
-    async def probe(self, address: Address, *, timeout: float = 5.0) -> bool:
-        """Whether a node of this network answers at the address."""
-        with suppress(DhtshareError, TimeoutError):
-            async with asyncio.timeout(timeout):
-                connection = await self.connect(PeerAddress(address))
-                await connection.greeting.wait()
-                return connection.greeted
-        return False
+        return await DescriptorHunt(connect, self.ban, content_hash, want_whole).run(peers, timeout)
 
     def may_dial(self, address: Address) -> bool:
         """Whether this address is one for peers, and not banned."""

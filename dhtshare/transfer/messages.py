@@ -139,7 +139,8 @@ class Ask:
 class Has:
     """Answer to ASK. `held` of `chunks` are here; unless all, the payload is the bitfield of the first 2^23.
 
-    `name` is what the peer calls the content, `descriptor` the length of its descriptor in bytes. The payload's
+    `name` is what the peer calls the content, `descriptor` the length of its descriptor in bytes, `size` that of the
+    content where it has one chunk: such a file can be taken without its descriptor, which its bytes make. The payload's
     bit i is bit i % 8 (least significant first) of byte i // 8.
     """
 
@@ -148,6 +149,7 @@ class Has:
     held: int
     name: str
     descriptor: int
+    size: int = 0
 
     TYPE: ClassVar[int] = 3
     FIELDS: ClassVar[tuple[Field, ...]] = (
@@ -156,6 +158,7 @@ class Has:
         Field(8, "held", integer(MAX_CHUNKS)),
         Field(10, "name", text(MAX_NAME_BYTES), ""),
         Field(12, "descriptor", integer(MAX_DESCRIPTOR_BYTES)),
+        Field(13, "size", integer(MAX_CHUNK_BYTES), 0),
     )
 
     @property

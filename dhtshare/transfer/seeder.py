@@ -204,7 +204,8 @@ def _has(ask: Ask, offer: Offer) -> tuple[Message, bytes]:
     held = chunks if have is None else len(have)
     payload = b"" if have is None or held == chunks else have.to_bytes()[: MAX_BITFIELD_CHUNKS // 8]
     name = offer.name.encode(errors="replace")[:MAX_NAME_BYTES].decode(errors="ignore")
-    return Has(ask.request, chunks, held, name, len(offer.descriptor)), payload
+    size = offer.layout.size if chunks == 1 else 0
+    return Has(ask.request, chunks, held, name, len(offer.descriptor), size), payload
 
 
 def _descriptor(get: GetDescriptor, offer: Offer) -> tuple[Message, bytes]:

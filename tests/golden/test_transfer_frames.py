@@ -39,6 +39,7 @@ EXAMPLES: dict[str, tuple[Message, int]] = {
     "ask and follow": (Ask(1, CONTENT, True), 0),
     "ask with a tag": (Ask(1, CONTENT, True, b"\x07" * 8), 0),
     "has all": (Has(1, 1024, 1024, "ubuntu.iso", 32803), 0),
+    "has a file of one chunk": (Has(1, 1, 1, "notes.txt", 47, 5000), 0),
     "has some": (Has(1, 9, 3, "", 326), 2),
     "have": (Have(CONTENT, (0, 2, 7, 1)), 0),
     "get descriptor": (GetDescriptor(2, CONTENT), 0),

@@ -11,7 +11,6 @@ from dhtshare.content.descriptor import (
     CollectionDescriptor,
     CollectionEntry,
     FileDescriptor,
-    single_chunk_content_hash,
 )
 from dhtshare.content.layout import ChunkSlot, FileSlot, Layout
 from dhtshare.errors import IntegrityError, LocalProtocolError, MalformedError
@@ -147,19 +146,6 @@ def test_a_publisher_that_contradicts_itself(raw: bytes) -> None:
     liar = CollectionDescriptor((CollectionEntry("x", 3 * MIB, blake3(raw).digest()),))
     with pytest.raises(MalformedError):
         Layout.of(liar).set_descriptor(0, raw)
-
-
-def test_a_small_file_known_by_hash_and_claimed_size_only() -> None:
-    content = single_chunk_content_hash(len(SMALL), blake3(SMALL).digest())
-    layout = Layout.single_chunk(content, len(SMALL))
-    assert layout.content_hash == content
-    assert layout.chunk_count == 1
-    assert not layout.needs_descriptor(0)
-    assert layout.verify(0, SMALL)
-    assert not Layout.single_chunk(content, 6).verify(0, b"small!")
-    assert Layout.single_chunk(EMPTY_FILE_HASH, 0).chunk_count == 0
-    with pytest.raises(MalformedError, match="more than one chunk"):
-        Layout.single_chunk(content, MIB + 1)
 
 
 @pytest.mark.parametrize(

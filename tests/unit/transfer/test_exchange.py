@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import os
 import random
-import socket
 from pathlib import Path
 
 import pytest
@@ -130,14 +129,6 @@ async def test_a_node_that_dials_itself_hangs_up(offer: FileOffer) -> None:
     async with peer(offer) as (exchange, address):
         with pytest.raises(NetworkError):
             await exchange.ask_have(PeerAddress(address), CONTENT, timeout=1.0)
-
-
-async def test_whether_a_node_answers(offer: FileOffer) -> None:
-    async with peer(offer) as (_, address), peer(seed=2) as (fetcher, _own):
-        assert await fetcher.probe(address)
-        with socket.socket() as closed:
-            closed.bind(("127.0.0.1", 0))
-            assert not await fetcher.probe(Address(*closed.getsockname()), timeout=1.0)
 
 
 async def test_low_ports_and_strange_addresses_are_not_dialled() -> None:
