@@ -85,6 +85,8 @@ class Pipeline:
         if size >= BATCH_FROM_BYTES and peer.in_flight > size - min(BATCH_BYTES, size // 2):
             return
         while not (self._stopped or peer.retired or connection.choked) and connection.is_open:
+            if not peer.window.proven and any(job.peer is peer for job in self._jobs):
+                return  # what came is not verified yet: nobody is trusted with a second chunk before
             if peer.in_flight >= peer.window.size or connection.requests_in_flight >= MAX_REQUESTS_PER_PEER:
                 return
             now = self._loop.time()
