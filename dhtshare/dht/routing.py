@@ -172,17 +172,17 @@ class Table(AdaptedTable):
 
     def wants(self, contact: Contact) -> bool:
         """Whether it is worth a ping to get to know this contact: unknown, acceptable, and there is room."""
-        if contact.address in self._by_address or not self.acceptable(contact):
+        if contact.address in self._by_address:
             return False
         index = self._index(contact.node_id)
         bucket = self.buckets.get(index)
         if bucket is not None:
             known = bucket.anywhere(contact.node_id)
             if known is not None:
-                return bool(known.failures)
+                return bool(known.failures) and self.acceptable(contact)
             if bucket.is_crammed:
-                return False
-        return self._fits(index, contact.address)
+                return False  # as almost every bucket is that a stranger falls into
+        return self.acceptable(contact) and self._fits(index, contact.address)
 
     def nearest(self, target: bytes, count: int = K, *, loopback: bool = True) -> list[Contact]:
         """The `count` closest nameable contacts to a target, closest first. Without `loopback` addresses if so."""

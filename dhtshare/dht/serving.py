@@ -39,7 +39,7 @@ _CONTACTS_HEADER_BYTES = 6  # key and length of both strings of contacts
 
 
 class _Method(NamedTuple):
-    handler: Handler
+    handler: Handler | None  # None: the answer's body is empty
     with_contacts: bool
     needs_proof: bool
 
@@ -77,11 +77,12 @@ class Responder:
         self._counters = counters
         self._mint = TokenMint(network, rng, now)
         self._rates = None if scope is Scope.LAN else RequestRates()
-        self._methods: dict[int, _Method] = {}
         self._packed: dict[tuple[int, bool], tuple[bytes, bytes]] = {}
         self._packed_version = -1
-        self.handle(Method.PING, lambda _request: {})
-        self.handle(Method.FIND_NODE, lambda _request: {}, with_contacts=True)
+        self._methods: dict[int, _Method] = {
+            Method.PING: _Method(None, False, False),
+            Method.FIND_NODE: _Method(None, True, False),
+        }
 
     def handle(self, method: int, handler: Handler, *, with_contacts: bool = False, needs_proof: bool = False) -> None:
         """See `Rpc.handle`."""
@@ -100,13 +101,13 @@ class Responder:
         if rates is not None and rates.ignores(sender, now):
             counters.ignored += 1
             return _NOTHING
-        packed = pack_address(sender)
-        token = self._mint.make(packed, now)
         try:
             message = decode_request(data)
         except UnsupportedError:
             counters.unsupported += 1
-            return self._refuse_newer(data, sender, token, now)
+            return self._refuse_newer(data, sender, now)
+        packed = pack_address(sender)
+        token = self._mint.make(packed, now)
         proved = message.token == token or self._mint.check(message.token, packed, now)
         if rates is not None and rates.judge(sender, proved, now) is Verdict.DROP:
             counters.rate_limited += 1
@@ -137,6 +138,8 @@ class Responder:
                 return Failure(Code.MALFORMED)
             width = CONTACT6_BYTES if ":" in sender.host else CONTACT4_BYTES
             room -= MAX_CONTACTS * width + _CONTACTS_HEADER_BYTES
+        if method.handler is None:
+            return {}
         request = Request(
             message.body,
             sender,
@@ -165,8 +168,7 @@ class Responder:
         proved: bool,
         limit: int,
     ) -> list[bytes]:
-        bodies: list[Body] = answer if isinstance(answer, list) else [answer]
-        bodies = bodies[: MAX_PARTS if proved else 1] or [{}]
+        bodies = (answer[: MAX_PARTS if proved else 1] or [{}]) if isinstance(answer, list) else [answer]
         contacts4 = contacts6 = b""
         if method is not None and method.with_contacts:
             target = message.body[TARGET_KEY]
@@ -200,10 +202,11 @@ class Responder:
         self._counters.oversized += 1
         return []
 
-    def _refuse_newer(self, data: bytes, sender: Address, token: bytes, now: float) -> Served:
+    def _refuse_newer(self, data: bytes, sender: Address, now: float) -> Served:
         """Tell the sender of a message with an unknown even key that we are older than it."""
         if self._rates is not None and self._rates.judge(sender, False, now) is Verdict.DROP:
             return _NOTHING
+        token = self._mint.make(pack_address(sender), now)
         limit = AMPLIFICATION * len(data)
         return Served(self._failure(message_id(data), Failure(Code.UNSUPPORTED), sender, token, limit))
 

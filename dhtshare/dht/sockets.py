@@ -60,14 +60,13 @@ class UdpTransport:
             except OSError:
                 self.receive_errors += 1  # ICMP errors of earlier sends arrive here on some systems
                 return
-            self._receive(data, Address(_canonical(source[0]), source[1]))
+            host = source[0]
+            self._receive(data, Address(_canonical(host) if ":" in host else host, source[1]))
             if sock.fileno() < 0:
                 return  # the receiver closed us
 
 
 def _canonical(host: str) -> str:
-    """The kernel writes literals canonically; only IPv6 may differ from ours, and carry a zone we refuse."""
-    if ":" not in host:
-        return host
+    """The kernel writes literals canonically; only IPv6 ones may differ from ours, and carry a zone we refuse."""
     ip = parse_ip(host)
     return host if ip is None else str(ip)

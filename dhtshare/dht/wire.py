@@ -42,6 +42,7 @@ TYPE_RESPONSE = 1
 TYPE_ARRIVAL = 2
 
 _MAX_METHOD = 0xFFFF
+_TOKEN_LENGTHS = (0, TOKEN_BYTES)
 _MAX_WALL = 1 << 40
 _MAX_WAIT = 86_400
 _REQUEST_EVEN = frozenset((0, 2, 4, 6))
@@ -187,7 +188,7 @@ def _number(value: object, lowest: int, highest: int) -> int:
     return value
 
 
-def _bytes(value: object, *lengths: int) -> bytes:
+def _bytes(value: object, lengths: tuple[int, ...]) -> bytes:
     if type(value) is not bytes or len(value) not in lengths:
         raise MalformedError("A byte string of the message has a wrong length.")
     return value
@@ -215,15 +216,18 @@ def _contacts(value: object, width: int) -> bytes:
 
 def decode_request(data: bytes) -> RequestMessage:
     """The request of a datagram that passed `datagram_type`. Raises MalformedError."""
-    fields = _fields(data, _REQUEST_EVEN)
-    return RequestMessage(
-        _number(fields.get(2), 0, _MAX_METHOD),
-        _bytes(fields.get(4), ID_BYTES),
-        _body(fields.get(6)),
-        fields.get(1) is True,
-        _bytes(fields.get(3, b""), 0, TOKEN_BYTES),
-        _address(fields.get(5)),
-    )
+    get = _fields(data, _REQUEST_EVEN).get
+    method, node_id, token = get(2), get(4), get(3, b"")
+    if (  # in one place rather than three, for each datagram that a stranger sends comes by here
+        type(method) is not int
+        or not 0 <= method <= _MAX_METHOD
+        or type(node_id) is not bytes
+        or len(node_id) != ID_BYTES
+        or type(token) is not bytes
+        or len(token) not in _TOKEN_LENGTHS
+    ):
+        raise MalformedError("The method, the id or the token of a request is none.")
+    return RequestMessage(method, node_id, _body(get(6)), get(1) is True, token, _address(get(5)))
 
 
 def decode_response(data: bytes) -> ResponseMessage:
@@ -232,11 +236,11 @@ def decode_response(data: bytes) -> ResponseMessage:
     code = _number(fields.get(6, 0), 0, _MAX_METHOD)
     parts = _number(fields.get(11, 1), 1, MAX_PARTS)
     return ResponseMessage(
-        _bytes(fields.get(4), ID_BYTES),
+        _bytes(fields.get(4), (ID_BYTES,)),
         {} if code else _body(fields.get(2)),
         code,
         _number(fields.get(8, 0), 0, _MAX_WAIT),
-        _bytes(fields.get(1, b""), 0, TOKEN_BYTES),
+        _bytes(fields.get(1, b""), _TOKEN_LENGTHS),
         _contacts(fields.get(3, b""), CONTACT4_BYTES),
         _contacts(fields.get(13, b""), CONTACT6_BYTES),
         _address(fields.get(5)),

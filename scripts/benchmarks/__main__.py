@@ -15,6 +15,8 @@ BENCHMARKS = {
     "announce": "records:announce",
     "churn": "records:churn",
     "record-memory": "records:record_memory",
+    "dht-served": "datagrams.served:served",
+    "flood": "datagrams.flood:flood",
     "transfer": "transfer.rows:transfer",
     "swarm": "swarm.scenarios:swarm",
 }
