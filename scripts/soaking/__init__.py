@@ -1,0 +1,1 @@
+"""A long life in a short time: see `scripts/soak`."""
