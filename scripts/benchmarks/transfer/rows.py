@@ -15,6 +15,7 @@ from scripts.benchmarks.transfer.bare import Bare
 from scripts.benchmarks.transfer.contest import at_most, compete, goal, ratio
 from scripts.benchmarks.transfer.ground import MEMORY, enter_namespace, fill, warm, write_rate
 from scripts.benchmarks.transfer.ours import Dhtshare
+from scripts.benchmarks.transfer.presence import first, memory, ping, sparse
 
 SIZE = 1 << 30
 RUNS = 5
@@ -124,8 +125,13 @@ ROWS: dict[str, Callable[[int, int], Results]] = {
     "tls": tls,
     "seeds": seeds,
     "small": small,
+    "first": first,
+    "ping": ping,
+    "memory": memory,
+    "sparse": sparse,
 }
-DEFAULT = ("tmpfs", "disk", "place", "tls", "seeds", "small")
+DEFAULT = tuple(row for row in ROWS if row != "sparse")
+"""All but the one that writes 20 GiB."""
 
 
 def _bytes(text: str) -> int:
