@@ -25,6 +25,9 @@ MAX_NESTED_ITEMS = 64
 MAX_DEPTH = 32
 """Containers inside each other in a `small_map`."""
 
+MAX_SCALAR_BYTES = 1_024
+"""Of one integer, text or byte string with its header, unless the caller takes more."""
+
 _T = TypeVar("_T", int, str, bytes)
 
 _FAULTS = (ValueError, TypeError, msgpack.UnpackException)
@@ -66,9 +69,9 @@ class Reader:
             raise MalformedError(f"A list of {length} items is over the limit of {limit}.")
         return length
 
-    def scalar(self, kind: type[_T]) -> _T:
-        """The integer, text or byte string here. A value of another type is malformed."""
-        raw = self._next(None)
+    def scalar(self, kind: type[_T], max_bytes: int = MAX_SCALAR_BYTES) -> _T:
+        """The integer, text or byte string here. A value of another type, or of more bytes, is malformed."""
+        raw = self._next(max_bytes)
         # A container of any size must not be built only to be refused, and its first byte gives it away.
         value = None if _opens_container(raw[0]) else _decode(raw)
         if type(value) is not kind:
@@ -94,11 +97,11 @@ class Reader:
         if self._unpacker.tell() != len(self._raw):
             raise MalformedError("There are bytes behind the end of the document.")
 
-    def _next(self, max_bytes: int | None) -> bytes:
+    def _next(self, max_bytes: int) -> bytes:
         start: int = self._unpacker.tell()
         self.skip()
         end: int = self._unpacker.tell()
-        if max_bytes is not None and end - start > max_bytes:
+        if end - start > max_bytes:
             raise MalformedError(f"A value of {end - start} bytes is over the limit of {max_bytes}.")
         return self._raw[start:end]
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import msgpack
 from blake3 import blake3
 
 from dhtshare.content.canonical import Reader, encode
@@ -105,7 +106,7 @@ class CollectionDescriptor:
             chunks += chunk_count(entry.size)
         if chunks > MAX_COLLECTION_CHUNKS:
             raise MalformedError(f"A collection has at most {MAX_COLLECTION_CHUNKS} chunks, not {chunks}. {_ADVICE}")
-        check_collisions(entry.path for entry in self.entries)
+        check_collisions([entry.path for entry in self.entries])
 
     @cached_property
     def size(self) -> int:
@@ -116,14 +117,29 @@ class CollectionDescriptor:
         """The descriptor's bytes: as received, or in canonical form. Raises MalformedError over the size limit."""
         if self.received is not None:
             return self.received
-        entries = [_entry_fields(entry) for entry in self.entries]
-        raw = encode({VERSION_KEY: VERSION, KIND_KEY: Kind.COLLECTION, ENTRIES_KEY: entries})
+        raw = b"".join(self._pieces())
         if len(raw) > MAX_DESCRIPTOR_BYTES:
             raise MalformedError(
                 f"The list of this folder's files takes {len(raw)} bytes, over the limit of "
                 f"{MAX_DESCRIPTOR_BYTES}. {_ADVICE}"
             )
         return raw
+
+    def encodes_to(self, raw: bytes) -> bool:
+        """Whether `encode` would make these bytes; costs no second copy of them."""
+        at = 0
+        for piece in self._pieces():
+            if not raw.startswith(piece, at):
+                return False
+            at += len(piece)
+        return at == len(raw)
+
+    def _pieces(self) -> Iterator[bytes]:
+        packer = msgpack.Packer()
+        yield encode({VERSION_KEY: VERSION, KIND_KEY: Kind.COLLECTION, ENTRIES_KEY: []})[:-1]
+        yield packer.pack_array_header(len(self.entries))
+        for entry in self.entries:
+            yield packer.pack(_entry_fields(entry))
 
     @cached_property
     def content_hash(self) -> bytes:

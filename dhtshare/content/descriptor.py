@@ -56,7 +56,7 @@ def decode(raw: bytes) -> Descriptor:
         raise MalformedError(f"A descriptor has at most {MAX_DESCRIPTOR_BYTES} bytes, not {len(raw)}.")
     descriptor = _read(Reader(raw))
     # The received bytes are kept only where they carry odd keys that this version does not know.
-    return descriptor if descriptor.encode() == raw else dataclasses.replace(descriptor, received=raw)
+    return descriptor if descriptor.encodes_to(raw) else dataclasses.replace(descriptor, received=raw)
 
 
 def _read(reader: Reader) -> Descriptor:

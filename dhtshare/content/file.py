@@ -12,11 +12,12 @@ from functools import cached_property
 from blake3 import blake3
 
 from dhtshare.content.canonical import Reader, encode
-from dhtshare.content.chunks import chunk_count
+from dhtshare.content.chunks import MAX_CHUNKS_PER_FILE, chunk_count
 from dhtshare.content.format import HASH_BYTES, KIND_KEY, VERSION, VERSION_KEY, Kind, pass_unknown
 from dhtshare.errors import MalformedError
 
 SIZE_KEY, CHUNK_HASHES_KEY = 4, 6
+HEADER_BYTES = 5  # of the longest byte string, in MessagePack
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class FileDescriptor:
             {VERSION_KEY: VERSION, KIND_KEY: Kind.FILE, SIZE_KEY: self.size, CHUNK_HASHES_KEY: self.chunk_hashes}
         )
 
+    def encodes_to(self, raw: bytes) -> bool:
+        """Whether `encode` would make these bytes."""
+        return self.encode() == raw
+
     @cached_property
     def content_hash(self) -> bytes:
         """32 bytes."""
@@ -71,7 +76,7 @@ def read_file(reader: Reader, keys: Iterator[int]) -> FileDescriptor:
         if key == SIZE_KEY:
             size = reader.scalar(int)
         elif key == CHUNK_HASHES_KEY:
-            chunk_hashes = reader.scalar(bytes)
+            chunk_hashes = reader.scalar(bytes, MAX_CHUNKS_PER_FILE * HASH_BYTES + HEADER_BYTES)
         else:
             pass_unknown(reader, key)
     if size is None or chunk_hashes is None:

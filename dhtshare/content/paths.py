@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 
 from blake3 import blake3
@@ -130,13 +130,13 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
-def check_collisions(paths: Iterable[str]) -> None:
+def check_collisions(paths: Sequence[str]) -> None:
     """Raises MalformedError where two safe paths cannot both exist on every file system.
 
     That is: two equal after case folding or normalisation (folders on the way included), a file that is
     another's folder, or an empty folder that is not empty.
     """
-    seen: dict[str, str] = {}  # folded -> as written, files and empty folders
+    seen: set[int] = set()  # hashes of folded files and empty folders: a hundred thousand of them are small
     folders: dict[str, str] = {"": ""}  # as written -> folded, those that have something in them
     written: dict[str, str] = {}  # folded -> as written, of the same
 
@@ -151,14 +151,22 @@ def check_collisions(paths: Iterable[str]) -> None:
             folders[folder] = known
         return known
 
-    for path in paths:
+    def fold(path: str) -> str:
         above, _, name = path.removesuffix("/").rpartition("/")
-        folded = f"{enter(above)}/{_folded(name)}"
-        if folded in seen:
-            _refuse(seen[folded], path)
-        seen[folded] = path
-    for folded in seen.keys() & written.keys():
-        _refuse(seen[folded], written[folded])
+        return f"{enter(above)}/{_folded(name)}"
+
+    for number, path in enumerate(paths):
+        folded = fold(path)
+        mark = hash(folded)
+        if mark in seen:
+            for other in paths[:number]:
+                if fold(other) == folded:
+                    _refuse(other, path)
+        seen.add(mark)
+    if any(hash(folded) in seen for folded in written):
+        for path in paths:
+            if (folder := written.get(fold(path))) is not None:
+                _refuse(path, folder)
 
 
 def _refuse(one: str, other: str) -> None:

@@ -113,7 +113,7 @@ async def get_descriptor(connection: Connection, content: bytes, file: int = 0, 
             raise blame(connection, MalformedError("its descriptor changes its length"))
         return payload
 
-    return raw + b"".join(await asyncio.gather(*(part(offset) for offset in rest)))
+    return b"".join([raw, *await asyncio.gather(*(part(offset) for offset in rest))])
 
 
 async def _range(connection: Connection, content: bytes, file: int, offset: int) -> tuple[Descriptor, bytes]:

@@ -95,6 +95,10 @@ def decode_header(header: bytes | memoryview) -> Message | Unknown:
     return make(*values)  # fields stand in the order of the parameters
 
 
+def _nowhere(message: Message, length: int) -> None:
+    return None
+
+
 class FrameReader:
     """The receiving half: says where the next bytes go, is told how many came, returns whole frames.
 
@@ -119,6 +123,12 @@ class FrameReader:
             self._staging[:held] = self._staging[self._start : self._end]
             self._start, self._end = 0, held
         return self._staging[self._end :]
+
+    def release(self) -> None:
+        """Nothing more will come: let go of all buffers now, not when the collector finds the connection."""
+        self._staging = memoryview(b"")
+        self._target = self._message = None
+        self._place = _nowhere
 
     def rest_of_payload(self) -> tuple[memoryview, memoryview] | None:
         """In the middle of a payload: where its rest goes, and where what follows it may go; else None.

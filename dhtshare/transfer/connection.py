@@ -43,6 +43,7 @@ from dhtshare.transfer.messages import (
 from dhtshare.transfer.messages import Answer as AnswerMessage
 from dhtshare.transfer.outbox import Outbox
 from dhtshare.transfer.ratelimit import Limits, Meter
+from dhtshare.transfer.sockets import acknowledged
 from dhtshare.transfer.workers import Workers
 
 STUCK_SECONDS = 20.0
@@ -152,7 +153,8 @@ class Connection(asyncio.BufferedProtocol):
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.moved_at = self.asked_at = self.received_at = self._loop.time()
-        self._serving_since = self.opened_at
+        self._serving_since = self._taken_at = self.opened_at
+        self._taken = 0
         self._pending: dict[int, Expecting] = {}
         self._next_request = 1
         self._transport: asyncio.Transport | None = None
@@ -224,6 +226,21 @@ class Connection(asyncio.BufferedProtocol):
         if self._shared.limits.upload.rate:  # the cap is our doing: any byte counts
             return now - self.moved_at < STUCK_SECONDS
         return self.sent.rate(now) >= FLOOR_RATE
+
+    def leaves_unread(self, seconds: float) -> bool:
+        """Whether data for it is under way and the peer has taken none for so long, though we may send.
+
+        Ask it now and then, for it looks at what the peer has taken since it was asked last.
+        """
+        if self._outbox is None or self._transport is None or not self._outbox.queued_data:
+            return False
+        now = self._loop.time()
+        taken = acknowledged(self._transport.get_extra_info("socket"))
+        taken = self.sent.total if taken is None else taken
+        if taken != self._taken:
+            self._taken, self._taken_at = taken, now
+        waited = now - max(self._taken_at, self._serving_since)
+        return waited > seconds and self._shared.limits.upload.delay(now) <= 0
 
     def close(self, error: Exception | None = None, *, politely: bool = False) -> None:
         """End it now; `politely` lets what was written go out first."""

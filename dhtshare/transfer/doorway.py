@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from dhtshare.identity import SigningKey
 from dhtshare.network import Address, Scope, ScopeRules, is_loopback, parse_ip
@@ -24,9 +25,9 @@ RETRY_SECONDS = 0.5
 class Visit:
     """One incoming connection from its acceptance on. `leave` ends it, at any stage."""
 
-    def __init__(self, host: str, now: float, leave: Callable[[], object]) -> None:
+    def __init__(self, host: str, now: float) -> None:
         self.host = host
-        self.leave = leave
+        self.leave: Callable[[], object] = lambda: None
         self.connection: Connection | None = None
         self._came = now
 
@@ -86,15 +87,22 @@ class Doorway:
             if not welcome:
                 sock.close()
                 continue
-            task = loop.create_task(self._admit(sock, Address(host, name[1])), name=f"admit {host}")
+            # Inside from now on, not from when its task first runs: connections come in bursts.
+            visit = Visit(host, loop.time())
+            self._guests.came(visit)
+            task = loop.create_task(self._admit(visit, sock, Address(host, name[1])), name=f"admit {host}")
+            visit.leave = task.cancel
+            task.add_done_callback(partial(self._left, visit, sock))
             self._keep(task)
 
-    async def _admit(self, sock: socket.socket, address: Address) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _left(self, visit: Visit, sock: socket.socket, _task: asyncio.Task[None]) -> None:
+        """However it ended, also where it never began."""
+        self._guests.left(visit)
+        if visit.connection is None:
+            sock.close()
+
+    async def _admit(self, visit: Visit, sock: socket.socket, address: Address) -> None:
         loop = asyncio.get_running_loop()
-        visit = Visit(address.host, loop.time(), task.cancel)
-        self._guests.came(visit)
         try:
             tune(sock, loopback=is_loopback(address.host))
             async with asyncio.timeout(HANDSHAKE_SECONDS):
@@ -112,10 +120,6 @@ class Doorway:
         except (OSError, TimeoutError):
             if visit.connection is not None:
                 visit.connection.close()
-        finally:
-            self._guests.left(visit)
-            if visit.connection is None:
-                sock.close()
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:

@@ -112,7 +112,7 @@ class Inbox:
         if self._resuming is not None:
             self._resuming.cancel()
         if not self._lent:
-            self._close_socket()
+            self._release()
 
     def _may_lend(self) -> bool:
         return (
@@ -127,7 +127,7 @@ class Inbox:
         """No thread reads any more."""
         self._lent = False
         if self._closed:
-            self._close_socket()
+            self._release()
             return
         self._owner.bytes_came(taken.count)
         assert self._socket is not None
@@ -149,7 +149,9 @@ class Inbox:
         else:
             self._transport.resume_reading()
 
-    def _close_socket(self) -> None:
+    def _release(self) -> None:
+        """Buffers and socket are given back now, not when the collector finds the connection."""
+        self._reader.release()
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -37,6 +37,9 @@ from dhtshare.transfer.messages import (
 )
 from dhtshare.transfer.ports import Offer, Shelf
 
+STUCK_SECONDS = 3.0
+"""While others wait, a peer that has a slot and takes no byte for so long frees it, until it reads again."""
+
 HAVE_SECONDS = 0.1
 """Chunks verified within this time are told of together."""
 
@@ -123,8 +126,8 @@ class Seeder:
             self._gifts.setdefault((get.content, connection), []).extend(range(get.first, get.first + get.count))
 
     def round(self, now: float) -> None:
-        """Called often; every ROUND_SECONDS the slots are given anew, idle ones at once."""
-        self._free_idle_slots(now)
+        """Called every second or so; every ROUND_SECONDS the slots are given anew, unused ones at once."""
+        stuck = self._free_unused_slots(now)
         if now < self._next_round:
             return
         self._next_round = now + ROUND_SECONDS
@@ -136,7 +139,7 @@ class Seeder:
                 connection.sent.rate(now),
             )
             for connection, asked in self._asked_data.items()
-            if connection.is_open
+            if connection.is_open and connection not in stuck
         ]
         unchoked = self._choker.decide(facts)
         for connection in [facts.peer for facts in facts]:
@@ -145,17 +148,24 @@ class Seeder:
             elif connection.choking or connection.outbox.queued_data:
                 self._choke(connection)
 
-    def _free_idle_slots(self, now: float) -> None:
-        """Who has all it wanted holds no slot while others wait: they need not wait for the round."""
+    def _free_unused_slots(self, now: float) -> set[Connection]:
+        """Who has all it wanted, or takes nothing of it, holds no slot while others wait: they need not wait for the
+        round. Returns those who take nothing."""
+        stuck = {connection for connection in self._asked_data if connection.leaves_unread(STUCK_SECONDS)}
         if not self._choker.anybody_waits:
-            return
+            return stuck
         for connection, asked in list(self._asked_data.items()):
-            idle = now - asked > IDLE_SLOT_SECONDS and connection.is_open and not connection.outbox.queued_data
-            if idle and self._choker.is_unchoked(connection):
+            if not self._choker.is_unchoked(connection):
+                continue
+            if connection in stuck:
+                self._choker.gone(connection)
+                self._choke(connection)
+            elif now - asked > IDLE_SLOT_SECONDS and connection.is_open and not connection.outbox.queued_data:
                 self._choker.gone(connection)
                 del self._asked_data[connection]
         while (waiting := self._choker.next_waiting()) is not None:
             self._unchoke(waiting)
+        return stuck
 
     def _get(self, connection: Connection, get: Get, offer: Offer, now: float) -> None:
         self._asked_data[connection] = now
@@ -171,19 +181,22 @@ class Seeder:
     def _choke(self, connection: Connection) -> None:
         if not connection.choking:
             connection.choking = True
-            connection.send(Choke())
-        connection.outbox.drop(lambda answer: answer.is_data, Reason.CHOKED)
+            _tell_one(connection, Choke())
+        try:
+            connection.outbox.drop(lambda answer: answer.is_data, Reason.CHOKED)
+        except NetworkError as error:
+            connection.close(error)
 
     def _unchoke(self, connection: Connection) -> None:
         if connection.choking:
             connection.choking = False
-            connection.send(Unchoke())
+            _tell_one(connection, Unchoke())
 
 
 def _tell_one(follower: Connection, message: Message) -> None:
     try:
         follower.send(message)
-    except NetworkError as error:  # it does not read what it follows
+    except NetworkError as error:  # it does not read
         follower.close(error)
 
 

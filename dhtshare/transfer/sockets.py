@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import suppress
 
 NOTSENT_BYTES = 256 << 10
@@ -29,3 +30,20 @@ def tune(sock: socket.socket, *, loopback: bool) -> None:
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
                 break
+
+
+def acknowledged(sock: socket.socket) -> int | None:
+    """Bytes that the peer has acknowledged since the connection began; None where the system does not tell.
+
+    What the kernel took from us says little of a slow peer: its buffer may hold seconds of the line.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+    except OSError:
+        return None
+    return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder) if len(info) == _BYTES_ACKED + 8 else None
+
+
+_BYTES_ACKED = 120  # of struct tcp_info in linux/tcp.h: 8 bytes, 24 numbers of 4, two of 8

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "flood": "datagrams.flood:flood",
     "transfer": "transfer.rows:transfer",
     "swarm": "swarm.scenarios:swarm",
+    "hostile": "hostile:hostile",
 }
 
 

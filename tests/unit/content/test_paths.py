@@ -63,7 +63,7 @@ def test_unsafe_paths_are_refused_with_the_reason(path: str, why: str) -> None:
 )
 def test_paths_that_stand_side_by_side(paths: list[str]) -> None:
     check_collisions(paths)
-    check_collisions(reversed(paths))
+    check_collisions(list(reversed(paths)))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_collisions_are_refused_in_either_order(paths: list[str]) -> None:
     with pytest.raises(MalformedError, match="side by side"):
         check_collisions(paths)
     with pytest.raises(MalformedError, match="side by side"):
-        check_collisions(reversed(paths))
+        check_collisions(list(reversed(paths)))
 
 
 def test_a_collision_names_both_paths() -> None:

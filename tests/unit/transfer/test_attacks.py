@@ -15,6 +15,7 @@ import pytest
 from dhtshare.content.descriptor import content_hash
 from dhtshare.errors import NetworkError
 from dhtshare.network import Address, ScopeRules
+from dhtshare.transfer.choker import SLOTS
 from dhtshare.transfer.codec import encode
 from dhtshare.transfer.dialler import PeerAddress
 from dhtshare.transfer.guests import MAX_GUESTS, MAX_PER_IP
@@ -22,14 +23,19 @@ from dhtshare.transfer.messages import (
     DESCRIPTOR_RANGE_BYTES,
     MAX_DESCRIPTOR_BYTES,
     Ask,
+    Data,
     Descriptor,
     Get,
     GetDescriptor,
     Has,
     Hello,
     Message,
+    Reason,
+    Refused,
+    Unchoke,
 )
 from dhtshare.transfer.outbox import MAX_SMALL_BYTES, Outbox
+from dhtshare.transfer.sockets import acknowledged
 from tests.unit.transfer.raw_peer import RawPeer, dialled, serving
 from tests.unit.transfer.transfer_fakes import NETWORK, FileOffer, describe, peer
 
@@ -157,3 +163,61 @@ async def test_refusals_that_nobody_reads_are_few(offer: FileOffer, monkeypatch:
         sock.close()
     assert 0.5 * MAX_SMALL_BYTES < most <= 1.1 * MAX_SMALL_BYTES
     assert MAX_SMALL_BYTES * MAX_GUESTS <= 64 * MIB, "all guests together"
+
+
+async def test_takers_that_read_nothing_do_not_hold_the_slots(
+    offer: FileOffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All slots go to those who came first; an honest peer behind them gets one when they are seen to be stuck."""
+    monkeypatch.setattr("dhtshare.transfer.seeder.STUCK_SECONDS", 0.5)
+    async with peer(offer) as (_, address):
+        stuck = [await _stuck(address) for _ in range(SLOTS + 4)]
+        try:
+            await asyncio.sleep(0.3)
+            async with dialled(address) as raw, asyncio.timeout(15):
+                raw.hello()
+                raw.say(Get(1, CONTENT, 0, MIB))
+                assert (await raw.hear_a(Refused))[0] == Refused(1, Reason.CHOKED)
+                await raw.hear_a(Unchoke)
+                raw.say(Get(2, CONTENT, 0, MIB))
+                assert (await raw.hear_a(Data))[1] == DATA[:MIB]
+        finally:
+            for one in stuck:
+                one.close()
+
+
+async def test_a_burst_of_arrivals_is_counted_at_the_door(offer: FileOffer) -> None:
+    """They are inside from their acceptance on, not from when somebody looks after them."""
+    loop = asyncio.get_running_loop()
+    async with peer(offer) as (exchange, address):
+        socks = []
+        for _ in range(MAX_GUESTS + 60):
+            sock = socket.socket()
+            sock.setblocking(False)
+            await loop.sock_connect(sock, tuple(address))
+            socks.append(sock)
+        await asyncio.sleep(0.3)
+        assert exchange._doorway.guests == MAX_GUESTS
+        for sock in socks:
+            sock.close()
+        async with asyncio.timeout(10):
+            while exchange._doorway.guests:
+                await asyncio.sleep(0.05)
+
+
+async def test_what_a_peer_took_is_known_by_its_acknowledgements() -> None:
+    if sys.platform != "linux":
+        return
+    ours, theirs = socket.socket(), socket.socket()
+    with ours, theirs, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        ours.connect(listener.getsockname())
+        taken, _ = listener.accept()
+        before = acknowledged(ours)
+        assert before is not None
+        ours.sendall(b"x" * 1000)
+        await asyncio.sleep(0.1)
+        assert acknowledged(ours) == before + 1000
+        taken.close()
+    assert acknowledged(ours) is None, "closed"
