@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -139,17 +139,18 @@ class Running:
 
 
 class Home:
-    """A home folder, and a folder beside it in which commands are run."""
+    """A home folder, and a folder beside it in which commands are run. `inside` opens each, to run it elsewhere."""
 
-    def __init__(self, network: Network, folder: Path) -> None:
+    def __init__(self, network: Network, folder: Path, inside: Sequence[str] = ()) -> None:
         self.network = network
+        self.inside = inside
         self.path = folder / "home"
         self.cwd = folder / "here"
         self.cwd.mkdir(parents=True)
 
     def command(self, *arguments: object, json_output: bool = True) -> list[str]:
         options = ["--home", str(self.path), "--network", self.network.name, *(["--json"] if json_output else [])]
-        return [sys.executable, "-P", "-m", "dhtshare", *options, *map(str, arguments)]
+        return [*self.inside, sys.executable, "-P", "-m", "dhtshare", *options, *map(str, arguments)]
 
     def run(
         self, *arguments: object, code: int | None = 0, timeout: float = COMMAND_TIMEOUT, json_output: bool = True
@@ -176,7 +177,10 @@ class Home:
         return running
 
     def node(self, *options: object) -> Node:
-        """Starts this home's node on any loopback port, joined to the network's first node, and waits until ready."""
+        """Starts this home's node on any loopback port, joined to the network's first node, and waits until ready.
+
+        Elsewhere it listens on all addresses.
+        """
         return Node(self, *options)
 
 
@@ -185,7 +189,8 @@ class Node:
 
     def __init__(self, home: Home, *options: object) -> None:
         self.home = home
-        self.running = home.start("node", "--host", "127.0.0.1", "--port", 0, *home.network.join(), *options)
+        listen = () if home.inside else ("--host", "127.0.0.1", "--port", 0)
+        self.running = home.start("node", *listen, *home.network.join(), *options)
         self.ready = self.running.wait_for_event("ready")
         self.address: str = self.ready["address"]
 
@@ -210,6 +215,7 @@ class Network:
         self.folder = folder
         self.running: list[Running] = []
         self.bootstrap: str | None = None
+        self.lan = False  #: whether nodes may look for each other by multicast DNS
         self._homes = 0
         self.user_home = folder / "user"  #: what the processes take for the user's home folder
         self.user_home.mkdir()
@@ -231,18 +237,19 @@ class Network:
             "HOME": str(self.user_home),
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "default",
-            "DHTSHARE_NO_LAN": "1",
+            "DHTSHARE_NO_LAN": "0" if self.lan else "1",
             "NO_COLOR": "1",
         }
 
     def join(self) -> tuple[str, ...]:
         """Options with which a command or node joins this network."""
-        return ("--no-lan", *(("--bootstrap", self.bootstrap) if self.bootstrap else ()))
+        lan = () if self.lan else ("--no-lan",)
+        return (*lan, *(("--bootstrap", self.bootstrap) if self.bootstrap else ()))
 
-    def home(self) -> Home:
+    def home(self, inside: Sequence[str] = ()) -> Home:
         """A new home, nothing in it."""
         self._homes += 1
-        return Home(self, self.folder / f"h{self._homes}")
+        return Home(self, self.folder / f"h{self._homes}", inside)
 
     def node(self, *options: object) -> Node:
         """A new node in a new home; the first one started is everyone's bootstrap node."""

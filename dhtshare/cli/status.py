@@ -29,7 +29,7 @@ def status_page(result: dict[str, Any], wall: float | None = None) -> list[Block
     title = f"Listening on {result['address']} for {human_seconds(result['uptime'])}"
     pairs = [
         ("network", _network(result)),
-        *((f"  {_SCOPES.get(kind, kind)}", _scope(scope)) for kind, scope in result["dht"]["scopes"].items()),
+        *((f"  {_SCOPES.get(kind, kind)}", _scope(kind, scope)) for kind, scope in result["dht"]["scopes"].items()),
         ("library", _library(result["library"])),
         ("announced", _announced(result["announcements"], wall)),
         ("held for others", _records(result["records"])),
@@ -48,7 +48,7 @@ def _network(result: dict[str, Any]) -> str:
     return f"{result['network']}: {known}, about {counted(size, 'node')} in all"
 
 
-def _scope(scope: dict[str, Any]) -> str:
+def _scope(kind: str, scope: dict[str, Any]) -> str:
     """'12 contacts, answers others' and, where it is known, from where it is seen and whether it can be dialled."""
     parts = [counted(scope["contacts"], "contact")]
     if scope.get("external"):
@@ -56,7 +56,13 @@ def _scope(scope: dict[str, Any]) -> str:
     parts.append("takes part as a client" if scope["client"] else "answers others")
     if scope.get("dialable") is not None:
         parts.append("others can dial it" if scope["dialable"] else "others cannot dial it")
+    elif kind != "lan" and scope["contacts"]:
+        parts.append("nobody has tried yet whether it can be dialled")
     return ", ".join(parts)
+
+
+def _port(result: dict[str, Any]) -> str:
+    return str(result["address"]).rpartition(":")[2]
 
 
 def _library(states: dict[str, int]) -> str:
@@ -101,6 +107,11 @@ def _warnings(result: dict[str, Any]) -> Iterator[str]:
     elif announcements["below_quorum"]:
         weak = counted(announcements["below_quorum"], "item")
         yield f"{weak} announced below quorum; it is tried again by itself."
+    if states.get("shared") and any(scope.get("dialable") is False for scope in result["dht"]["scopes"].values()):
+        yield (
+            f"What is shared here cannot be fetched from outside: forward TCP and UDP port {_port(result)} to this "
+            "machine, or tell the outer one with --announce-port."
+        )
     if lost := states.get("changed", 0) + states.get("missing", 0):
         yield f"{counted(lost, 'item')} changed or gone since it was published, and not offered; see: dhtshare list"
     if result["clock_is_wrong"]:

@@ -17,7 +17,7 @@ STATUS: dict[str, Any] = {
         "estimated_size": 300,
         "scopes": {
             "lan": {"contacts": 2, "client": False, "external": None, "dialable": None},
-            "ipv4": {"contacts": 10, "client": True, "external": "203.0.113.9", "dialable": False},
+            "ipv4": {"contacts": 10, "client": True, "external": "203.0.113.9", "dialable": True},
         },
     },
     "records": {"entries": 15, "withdrawals": 0, "providers": 1, "keys": 71},
@@ -54,8 +54,7 @@ def test_the_page_of_a_node_that_does_well() -> None:
         "Listening on 192.168.1.7:4470 for 2 h 05 min",
         "network            dhtshare: 12 contacts, about 300 nodes in all",
         "  home network     2 contacts, answers others",
-        "  Internet (IPv4)  10 contacts, seen from outside as 203.0.113.9, takes part as a client, "
-        "others cannot dial it",
+        "  Internet (IPv4)  10 contacts, seen from outside as 203.0.113.9, takes part as a client, others can dial it",
         "library            3 shared",
         "announced          2 of 3 items, 90 copies on other nodes, renews in 1 h 00 min",
         "held for others    15 keyword entries, 1 provider record",
@@ -82,6 +81,7 @@ def test_what_needs_somebody_is_said_last() -> None:
         ({"contacts": 0}, "--bootstrap HOST:PORT"),
         ({"announcements__below_quorum": 2}, "2 items announced below quorum"),
         ({"library__missing": 1}, "1 item changed or gone"),
+        ({"dht__scopes__ipv4__dialable": False}, "forward TCP and UDP port 4470"),
         ({"clock_is_wrong": True}, "clock"),
         ({"warnings": ["renewals fall behind"]}, "renewals fall behind"),
     ):
@@ -90,3 +90,17 @@ def test_what_needs_somebody_is_said_last() -> None:
 
 def test_a_node_without_contacts_is_not_also_told_of_its_quorum() -> None:
     assert not any("below quorum" in line for line in page(contacts=0, announcements__below_quorum=1))
+
+
+def test_whether_it_can_be_dialled_is_said_as_far_as_anybody_knows() -> None:
+    def line(**scope: Any) -> str:
+        [found] = [text for text in page(**{f"dht__scopes__ipv4__{k}": v for k, v in scope.items()}) if "IPv4" in text]
+        return found
+
+    assert "others cannot dial it" in line(dialable=False)
+    assert "nobody has tried yet" in line(dialable=None)
+    assert "nobody has tried yet" not in line(dialable=None, contacts=0), "there is nobody"
+
+
+def test_who_shares_nothing_is_not_told_that_it_cannot_be_fetched_from() -> None:
+    assert not any("--announce-port" in text for text in page(dht__scopes__ipv4__dialable=False, library={}))
