@@ -2,8 +2,9 @@
 
 Facts go in (`answered`, `late`, `failed`), one question comes out (`next_requests`). What a choice weighs:
 
-- Closest first, by true XOR distance. A few requests in flight while a path approaches, more once answers
-  stop bringing closer contacts, and all of the k closest at once when the closest known one has answered.
+- Closest first, by true XOR distance. Three requests in flight at the start and after somebody was late or
+  failed, one a path while it goes well: more would find no faster and cost requests in a large network.
+  More once answers stop bringing closer contacts, all of the k closest once the closest known one answered.
 - A slot is given away when its contact is late; nobody waits for a round.
 - Disjoint paths (Baumgart and Mies, S/Kademlia 2007): each contact is asked by one path, and what it names
   goes to that path alone, so one liar misleads one path.
@@ -25,7 +26,7 @@ from dhtshare.dht.contact import Contact
 from dhtshare.dht.diversity import Diversity
 from dhtshare.network import Scope
 
-APPROACH = 3  # requests in flight on a path while it comes closer (alpha)
+APPROACH = 3  # requests in flight of a lookup on its way (alpha), dealt to its paths, at least 1 each
 WIDE = 8  # once answers stop bringing closer contacts
 STALLED_AFTER = 3  # answers in a row without a closer contact
 MAX_REQUESTS_PER_PATH = 64
@@ -70,6 +71,7 @@ class _Path:
     in_flight: int = 0
     closest: int = 1 << 160
     stalled: int = 0
+    troubled: bool = False  # somebody was late or failed since an answer led closer
     done: bool = False
     changed: bool = True  # something in its view is not as when it chose last
 
@@ -119,19 +121,27 @@ class Lookup:
         path = self._paths[candidate.path]
         closest = path.closest
         self._extend(path, list(contacts)[:MAX_CONTACTS_PER_ANSWER], candidate.hops + 1)
-        path.stalled = 0 if path.closest < closest else path.stalled + 1
+        if path.closest < closest:
+            path.stalled = 0
+            path.troubled = False
+        else:
+            path.stalled += 1
 
     def late(self, contact: Contact) -> None:
         """It is taking longer than it usually does; somebody else gets its slot."""
         candidate = self._candidates[contact]
         if candidate.state is State.ASKED:
             candidate.state = State.LATE
-            self._paths[candidate.path].in_flight -= 1
+            path = self._paths[candidate.path]
+            path.in_flight -= 1
+            path.troubled = True
             self._mark_changed(contact)
 
     def failed(self, contact: Contact) -> None:
         """It did not answer, or not as itself."""
-        self._leave(contact, State.FAILED)
+        candidate = self._leave(contact, State.FAILED)
+        if candidate is not None:
+            self._paths[candidate.path].troubled = True
 
     def named(self, contact: Contact, contacts: Iterable[Contact]) -> None:
         """A contact that answered before names these too."""
@@ -235,7 +245,7 @@ class Lookup:
 
     def _choose(self, number: int, path: _Path) -> list[Contact]:
         """The path's next requests; sets its `done`."""
-        width = self._width(path)
+        width = self._width(number, path)
         chosen: list[Contact] = []
         uncounted: list[Candidate] = []
         waiting = False
@@ -289,10 +299,15 @@ class Lookup:
         self.requests += 1
         return candidate.contact
 
-    def _width(self, path: _Path) -> int:
+    def _width(self, number: int, path: _Path) -> int:
         for candidate in path.view:
             if candidate.state is State.ANSWERED:
                 return self.k
             if candidate.state in (State.KNOWN, State.ASKED):
                 break
-        return WIDE if path.stalled >= STALLED_AFTER else APPROACH
+        if path.stalled >= STALLED_AFTER:
+            return WIDE
+        if path.requests >= APPROACH and not path.troubled:
+            return 1
+        paths = len(self._paths)
+        return max(1, (APPROACH + paths - 1 - number) // paths)

@@ -17,7 +17,7 @@ from dhtshare.network import Address
 
 T = TypeVar("T")
 MEDIAN_RTT_SECONDS = 0.080
-_SPREAD = 0.35  # sigma of the log-normal one-way delays: a p95 of 1.8 medians
+SPREAD = 0.35  # sigma of the log-normal one-way delays: a p95 of 1.8 medians
 EPOCH = 1_700_000_000.0  # the wall clock of a virtual network at its time 0
 
 Receiver = Callable[[bytes, Address], None]
@@ -114,7 +114,7 @@ class VirtualNetwork:
     def _place(self, address: Address) -> float:
         found = self._places.get(address)
         if found is None:
-            found = self._places[address] = self._rng.gauss(0, _SPREAD / math.sqrt(2))
+            found = self._places[address] = self._rng.gauss(0, SPREAD / math.sqrt(2))
         return found
 
     def _deliver(self, data: bytes, source: Address, target: Address) -> None:
