@@ -23,7 +23,8 @@ _LAST_BOUND_BYTE = 0xF8  # 21 bits: two bytes and the high 5 bits of the third
 
 
 @lru_cache(maxsize=65536)
-def _bound_prefix(host: str, r: int) -> bytes:
+def bound_prefix(host: str, r: int) -> bytes:
+    """The first 3 bytes of the ids that `host` may have with this r (0 to 7); their low 3 bits are free, here 0."""
     ip = parse_ip(host)
     if ip is None:
         raise ValueError(f"'{host}' is not an IP literal")
@@ -41,7 +42,7 @@ def random_id(rng: random.Random) -> bytes:
 def bound_id(host: str, rng: random.Random) -> bytes:
     """A fresh id that `host` may have in a global scope."""
     raw = bytearray(rng.randbytes(ID_BYTES))
-    prefix = _bound_prefix(host, raw[-1] & 7)
+    prefix = bound_prefix(host, raw[-1] & 7)
     raw[:2] = prefix[:2]
     raw[2] = prefix[2] | (raw[2] & ~_LAST_BOUND_BYTE & 0xFF)
     return bytes(raw)
@@ -49,7 +50,7 @@ def bound_id(host: str, rng: random.Random) -> bytes:
 
 def is_bound(node_id: bytes, host: str) -> bool:
     """Whether that IP address may have this id."""
-    prefix = _bound_prefix(host, node_id[-1] & 7)
+    prefix = bound_prefix(host, node_id[-1] & 7)
     return node_id[:2] == prefix[:2] and node_id[2] & _LAST_BOUND_BYTE == prefix[2]
 
 

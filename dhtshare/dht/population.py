@@ -1,4 +1,4 @@
-"""Many simulated nodes of one network: honest ones, liars, and how their tables came to be. For `lab` and tests.
+"""Many simulated nodes of one network: honest ones, hostile ones, and how their tables came to be. For `lab` and tests.
 
 Every node is a `ScopeDht` of the IPv4 scope at an address of its own, with an id bound to it, so that all
 rules of the global scopes hold.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dhtshare.dht.contact import ID_BITS, Contact
 from dhtshare.dht.external import ExternalAddress
+from dhtshare.dht.hostile import LyingTable, aimed_places
 from dhtshare.dht.join import fill_buckets, join
-from dhtshare.dht.routing import K, Table
+from dhtshare.dht.routing import K
 from dhtshare.dht.scope import ScopeDht
 from dhtshare.dht.simulation import EPOCH, VirtualLoop, VirtualNetwork
 from dhtshare.network import Address, Scope, ScopeRules, network_id
@@ -24,20 +25,6 @@ BOOTSTRAPS = 3
 _PORT = 4470
 
 
-class LyingTable(Table):
-    """The table of a liar: whatever it is asked for, it names its accomplices closest to the target."""
-
-    def __init__(self, node_id: bytes, scope: Scope, accomplices: Sequence[Contact]) -> None:
-        super().__init__(node_id, scope)
-        self._accomplices = accomplices
-
-    def nearest(self, target: bytes, count: int = K, *, loopback: bool = True) -> list[Contact]:
-        return sorted(self._accomplices, key=lambda contact: contact.distance_to(target))[:count]
-
-    def group_key(self, target: bytes, count: int = K) -> int | None:
-        return None
-
-
 class Population:
     """The nodes of one simulated network, by address."""
 
@@ -45,6 +32,9 @@ class Population:
         self.network = VirtualNetwork(loop, rng, loss=loss, rtt=rtt)
         self.nodes: dict[Address, ScopeDht] = {}
         self.liars: list[Contact] = []
+        self.aimed: dict[bytes, list[Contact]] = {}  # hostile nodes by the key that they crowd
+        self.evicted_live = 0  # contacts that somebody threw out of a table though they live
+        self._hostile: set[Address] = set()
         self._loop = loop
         self._rng = rng
         self._id = network_id("lab")
@@ -53,10 +43,12 @@ class Population:
     @property
     def honest(self) -> list[ScopeDht]:
         """Nodes that neither lie nor are dead."""
-        lying = {contact.address for contact in self.liars}
-        return [
-            node for address, node in self.nodes.items() if address not in lying and not self.network.is_silent(address)
-        ]
+        silent, hostile = self.network.is_silent, self._hostile
+        return [node for address, node in self.nodes.items() if address not in hostile and not silent(address)]
+
+    def is_hostile(self, node: ScopeDht) -> bool:
+        """Whether it is a liar, or one of those that crowd a key."""
+        return self.contact(node).address in self._hostile
 
     def contact(self, node: ScopeDht) -> Contact:
         """Where a node lives."""
@@ -64,16 +56,27 @@ class Population:
         return Contact(node.node_id, Address(node.external.host, _PORT))
 
     def add(self) -> ScopeDht:
-        """One more node, a server that knows nobody."""
-        address = self._free_address()
+        """One more honest node, a server that knows nobody."""
+        return self._add(self._free_address())
+
+    def _add(self, address: Address, node_id: bytes | None = None) -> ScopeDht:
         node = ScopeDht(
             Scope.IPV4,
             network=self._id,
             rules=self._rules,
             rng=self._rng,
             wall=lambda: EPOCH + self._loop.time(),
+            node_id=node_id,
             external=ExternalAddress(address.host),
         )
+        forget = node.rpc.on_lost
+
+        def lost(contact: Contact) -> None:
+            self.evicted_live += contact.address in self.nodes and not self.network.is_silent(contact.address)
+            if forget is not None:
+                forget(contact)
+
+        node.rpc.on_lost = lost
         node.become(client=False)
         node.rpc.connection_made(self.network.attach(address, node.rpc.datagram_received))
         self.nodes[address] = node
@@ -82,14 +85,39 @@ class Population:
     def turn(self, node: ScopeDht) -> None:
         """Make it a liar, in league with all the others."""
         self.liars.append(self.contact(node))
+        self._hostile.add(self.contact(node).address)
         node.rpc.moved(node.node_id, LyingTable(node.node_id, Scope.IPV4, self.liars))
 
-    async def join_all(self) -> None:
-        """Every node joins by a few of the first ones, one after the other and overlapping."""
-        nodes = list(self.nodes.values())
+    async def aim(self, key: bytes, count: int, networks: int) -> list[ScopeDht]:
+        """Place hostile nodes of so many /24s around a key. They join like anybody, then name each other only."""
+        crowd = self.aimed.setdefault(key, [])
+        nodes = [
+            self._add(Address(host, _PORT), node_id) for host, node_id in aimed_places(key, count, networks, self._rng)
+        ]
+        crowd += [self.contact(node) for node in nodes]
+        self._hostile |= {contact.address for contact in crowd}
+        known = self.honest
         async with asyncio.TaskGroup() as group:
             for number, node in enumerate(nodes):
-                group.create_task(self._join_at(node, number * JOIN_SPACING_SECONDS, nodes[:10]))
+                group.create_task(self._join_at(node, number * JOIN_SPACING_SECONDS, known))
+        for node in nodes:
+            node.rpc.moved(node.node_id, LyingTable(node.node_id, Scope.IPV4, crowd))
+        return nodes
+
+    async def join_all(self, progress: Callable[[float], None] = lambda share: None) -> None:
+        """Every node joins by a few of the first ones, one after the other and overlapping."""
+        nodes = list(self.nodes.values())
+        joined = 0
+
+        async def joins(number: int, node: ScopeDht) -> None:
+            nonlocal joined
+            await self._join_at(node, number * JOIN_SPACING_SECONDS, nodes[:10])
+            joined += 1
+            progress(joined / len(nodes))
+
+        async with asyncio.TaskGroup() as group:
+            for number, node in enumerate(nodes):
+                group.create_task(joins(number, node))
 
     async def join_late(self, node: ScopeDht) -> None:
         """One node joins a network that runs."""

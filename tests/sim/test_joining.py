@@ -11,8 +11,8 @@ import pytest
 
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.dht import MAX_BOOTSTRAP_CONTACTS
+from dhtshare.dht.hostile import LyingTable
 from dhtshare.dht.nodeid import bound_id, is_bound
-from dhtshare.dht.population import LyingTable
 from dhtshare.dht.saved import decode_state
 from dhtshare.dht.simulation import VirtualLoop, run_virtual
 from dhtshare.network import Address, Scope
