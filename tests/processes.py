@@ -261,14 +261,20 @@ class Network:
         return [self.node() for _ in range(count)]
 
 
-def left_behind(name: str) -> list[int]:
-    """Process ids that still carry the mark of network `name`, killed before they are reported (Linux; else none)."""
+def marked(name: str) -> list[int]:
+    """Process ids that carry the mark of network `name` (Linux; else none)."""
     mark = f"{MARK}={name}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
+    return found
+
+
+def left_behind(name: str) -> list[int]:
+    """Those of `marked`, killed before they are reported."""
+    found = marked(name)
     for process in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)

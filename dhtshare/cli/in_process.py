@@ -9,7 +9,9 @@ import asyncio
 import functools
 import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from dhtshare.cli.logs import show_log
@@ -24,6 +26,7 @@ from dhtshare.library.home import Home
 from dhtshare.node import Node
 
 INTERRUPTED = 130
+STDIN = 0
 SEEDING = "Sharing until Ctrl-C."
 
 
@@ -44,10 +47,26 @@ def run_offline(config: NodeConfig, request: Request, printer: Printer, *, verbo
     return _live(config, printer, lambda alone: alone.offline(request), verbose=verbose)
 
 
-def run_node(config: NodeConfig, printer: Printer, *, verbose: bool) -> End:
-    """Be the node of this home until interrupted."""
+def run_node(config: NodeConfig, printer: Printer, *, verbose: bool, until_eof: bool) -> End:
+    """Be the node of this home until interrupted, or until standard input ends."""
     socket = functools.partial(_control_socket, config)
-    return _live(config, printer, lambda alone: alone.serve(socket), verbose=verbose)
+
+    async def work(alone: Alone[Node]) -> End:
+        if until_eof:
+            stop = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, alone.interruption.request)
+            threading.Thread(target=_at_eof, args=(STDIN, stop), name="until eof", daemon=True).start()
+        return await alone.serve(socket)
+
+    return _live(config, printer, work, verbose=verbose)
+
+
+def _at_eof(descriptor: int, stop: Callable[[], object]) -> None:
+    """Read until there is no more, whatever it is: a pipe, a terminal, a file."""
+    with suppress(OSError):
+        while os.read(descriptor, 4096):
+            continue
+    with suppress(RuntimeError):  # the loop may have ended meanwhile
+        stop()
 
 
 def _live(config: NodeConfig, printer: Printer, work: Callable[[Alone[Node]], Awaitable[End]], *, verbose: bool) -> End:

@@ -13,4 +13,5 @@ def node(session: Session, options: NodeOptions) -> int:
 
     # The ready line is what a script waits for: it is this command's result.
     printer = session.printer(lambda result: [], kept_when_quiet=["ready"])
-    return printer.end(in_process.run_node(config, printer, verbose=session.options.verbose))
+    verbose, until_eof = session.options.verbose, options.until_eof
+    return printer.end(in_process.run_node(config, printer, verbose=verbose, until_eof=until_eof))

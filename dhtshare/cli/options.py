@@ -153,6 +153,9 @@ class NodeOptions(JoinOptions):
     share: Annotated[
         Path | None, option("--share", metavar="DIR", help="Publish the files of this folder, and watch it.")
     ] = None
+    until_eof: Annotated[
+        bool, option("--until-eof", help="Stop when standard input ends, as when whoever started it dies.")
+    ] = False
 
     def config(self, home: Path, network: str | None, *, client: bool = False) -> NodeConfig:
         """The node that these options describe; port 4470 unless told. Raises UsageError."""

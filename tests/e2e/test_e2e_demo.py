@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Home, Network, left_behind
+from tests.processes import Home, Network, eventually, left_behind, marked
 
 SMALL = ("--size", "12M", "--seeds", "3")
 
@@ -63,6 +63,15 @@ def test_ctrl_c_midway_leaves_nothing(home: Home, network: Network, place: Path,
     assert done.code == 130
     assert done.result["error"]["code"] == 130
     assert _nothing_is_left(network, place)
+
+
+def test_the_nodes_of_a_demo_that_is_killed_go_with_it(home: Home, network: Network, place: Path) -> None:
+    running = home.start("demo", *SMALL)
+    running.wait_for_event("published", timeout=60)
+    nodes = set(marked(network.name)) - {running.process.pid}
+    assert len(nodes) >= 5
+    running.kill()
+    assert eventually(lambda: not marked(network.name))
 
 
 def test_a_kept_network_can_be_talked_to(home: Home, network: Network, place: Path, tmp_path: Path) -> None:

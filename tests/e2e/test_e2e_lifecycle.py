@@ -209,3 +209,8 @@ def test_garbage_on_the_control_socket_is_harmless(network: Network) -> None:
             connection.connect(str(path))
             connection.sendall(garbage)
     node.run("status")
+
+
+def test_a_node_that_lives_until_its_input_ends_ends_with_it(home: Home) -> None:
+    ended = home.run("node", "--until-eof", "--no-lan", "--host", "127.0.0.1", "--port", 0)  # its input is /dev/null
+    assert ended.stderr == ""

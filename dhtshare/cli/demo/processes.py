@@ -68,8 +68,10 @@ class DemoNetwork:
         folder.mkdir()
         options = ["--host", "127.0.0.1", "--port", "0", "--no-lan", *(["--bootstrap", bootstrap] if bootstrap else [])]
         with (folder / "stdout").open("wb") as said:
-            command = self._command(folder / "home", "--quiet", "node", *options)
-            node = DemoNode(name, folder, self._spawn(command, folder, stdout=said.fileno()))
+            # A pipe that ends with us: nodes go, too, where the demo is killed and stops nobody.
+            command = self._command(folder / "home", "--quiet", "node", "--until-eof", *options)
+            process = self._spawn(command, folder, stdin=subprocess.PIPE, stdout=said.fileno())
+            node = DemoNode(name, folder, process)
         self.nodes.append(node)
         return node
 
@@ -90,8 +92,9 @@ class DemoNetwork:
         self.kill()
         for process in self._processes:
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
     def kill(self) -> None:
         """Ends every process at once."""
@@ -102,13 +105,15 @@ class DemoNetwork:
         program = [sys.executable, "-P", "-m", "dhtshare"]
         return [*program, "--json", "--home", str(home), "--network", self.name, *arguments]
 
-    def _spawn(self, command: list[str], folder: Path, *, stdout: int) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, command: list[str], folder: Path, *, stdout: int, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         with self.interrupts.held(), (folder / "stderr").open("ab") as complaints:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
                 env=_environment(),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=complaints,
                 start_new_session=True,  # the terminal's Ctrl-C is for the demo, which then stops them in order

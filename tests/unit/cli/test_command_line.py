@@ -266,7 +266,7 @@ def test_every_command_explains_itself(dhtshare: CommandLine) -> None:
 def test_options_of_the_contract(dhtshare: CommandLine) -> None:
     joining = "host port bootstrap bootstrap-file no-lan announce-host announce-port encryption max-upload max-download"
     contract = {
-        "node": f"{joining} reachable share treat-as-public",
+        "node": f"{joining} reachable share until-eof treat-as-public",
         "publish": f"{joining} keyword name each no-wait",
         "search": f"{joining} limit kind ext min-size max-size timeout",
         "fetch": f"{joining} output only sequential peer overwrite rename seed timeout",

@@ -35,8 +35,8 @@ class Here:
         self.asked.append(("offline", config, request))
         return self.end
 
-    def run_node(self, config: NodeConfig, printer: Printer, *, verbose: bool) -> End:
-        self.asked.append(("node", config, None))
+    def run_node(self, config: NodeConfig, printer: Printer, *, verbose: bool, until_eof: bool) -> End:
+        self.asked.append(("until eof" if until_eof else "node", config, None))
         return self.end
 
 
@@ -100,6 +100,11 @@ def test_a_node_has_the_known_port_and_any_other_option(dhtshare_: CommandLine, 
     assert (config.port, config.reachable, config.encryption, config.client) == (4470, "no", "never", False)
     assert config.share == tmp_path / "x"
     assert config.network == "dhtshare"
+
+
+def test_a_node_is_told_to_end_with_its_standard_input(dhtshare_: CommandLine, here: Here) -> None:
+    assert dhtshare_("node", "--until-eof").code == 0
+    assert [place for place, _, _ in here.asked] == ["until eof"]
 
 
 def test_a_node_takes_any_port_when_told(dhtshare_: CommandLine, here: Here) -> None:
