@@ -18,6 +18,7 @@ from dhtshare.network import Address
 T = TypeVar("T")
 MEDIAN_RTT_SECONDS = 0.080
 SPREAD = 0.35  # sigma of the log-normal one-way delays: a p95 of 1.8 medians
+THREAD_SECONDS = 60.0  # real ones, that a thread may take until it wakes the loop
 EPOCH = 1_700_000_000.0  # the wall clock of a virtual network at its time 0
 
 Receiver = Callable[[bytes, Address], None]
@@ -32,7 +33,10 @@ class _JumpingSelector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            return super().select(None)  # only a thread can wake us, through the self-pipe
+            events = super().select(THREAD_SECONDS)  # only a thread can wake us, through the self-pipe
+            if not events:
+                raise RuntimeError("Nothing is due in virtual time and no thread has anything: a wait without end.")
+            return events
         if timeout > 0:
             self.now += timeout
             return []

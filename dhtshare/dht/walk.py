@@ -91,15 +91,16 @@ class _Walk:
         self.result = WalkResult(lookup.target)
 
     async def run(self) -> None:
-        """Until the lookup is done; a cancelled walk leaves no call behind."""
+        """Until the lookup is done. Calls to late contacts that it does not wait for go on: it may need them yet."""
         self._over = self._loop.create_future()
         self._pump()
-        try:
-            await self._over
-        finally:
-            for call in self._calls.values():
-                self._rpc.cancel(call)
-            self._calls.clear()
+        await self._over
+
+    def close(self) -> None:
+        """Take back every question that is still open."""
+        for call in self._calls.values():
+            self._rpc.cancel(call)
+        self._calls.clear()
 
     async def look_behind(self) -> None:
         """Where some of the closest are dead, find those who take their places."""
@@ -223,21 +224,25 @@ async def walk(
     costs the responder its place. `found`, if given, is asked when the paths are done: as long as it says
     no, more paths (eight in all) are tried from other contacts. The method must be one that answers with
     contacts. `seeds` are tried beside the closest of our table. Where the closest look like an eclipse the
-    walk goes on to twice as many nodes.
+    walk goes on to twice as many nodes, on more paths.
     """
     known = walker.table.nearest(target, k)
     lookup = Lookup(target, walker.node_id, [*known, *seeds], scope=walker.scope, k=k, paths=paths)
     driver = _Walk(walker, lookup, method, {**(body or {}), TARGET_KEY: target}, on_reply, trace)
-    await driver.run()
-    await driver.look_behind()
-    if found is not None and not found():
-        more = walker.table.nearest(target, 4 * k)
-        if lookup.add_paths(more, PATIENT_PATHS - paths):
-            await driver.run()
-    if walker.suspicious(target, lookup.closest()):
-        driver.result.suspicious = True
-        lookup.widen(2 * k)
+    try:
         await driver.run()
+        await driver.look_behind()
+        if found is not None and not found():
+            more = walker.table.nearest(target, 4 * k)
+            if lookup.add_paths(more, PATIENT_PATHS - paths):
+                await driver.run()
+        if walker.suspicious(target, lookup.closest()):
+            driver.result.suspicious = True
+            lookup.widen(2 * k)
+            lookup.add_paths(walker.table.nearest(target, 4 * k), PATIENT_PATHS - paths)
+            await driver.run()
+    finally:
+        driver.close()
     result = driver.finish()
     walker.table.refreshed(target, asyncio.get_running_loop().time())
     return result
