@@ -20,6 +20,7 @@ BENCHMARKS = {
     "transfer": "transfer.rows:transfer",
     "swarm": "swarm.scenarios:swarm",
     "hostile": "hostile:hostile",
+    "limits": "swarm.limits:limits",
 }
 
 

@@ -127,6 +127,7 @@ class Stream(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._out = bytearray()
         self._on_the_way = 0
+        self._flying: deque[bytes] = deque()
         self._in: deque[bytes] = deque()
         self._paused_writing = self._reading_paused = self._closing = self._lost = False
         self._sending = False
@@ -178,7 +179,8 @@ class Stream(asyncio.Transport):
         def left() -> None:
             self._sending = False
             del self._out[: len(segment)]
-            self._loop.call_later(self.host.network.delay, self.other._arrives, segment)
+            self.other._flying.append(segment)
+            self._loop.call_later(self.host.network.delay, self.other._arrives)
             self._send()
             if not self._out and self._paused_writing:
                 self._paused_writing = False
@@ -188,7 +190,9 @@ class Stream(asyncio.Transport):
 
         self.host.up.serve(self, len(segment), left)
 
-    def _arrives(self, segment: bytes) -> None:
+    def _arrives(self) -> None:
+        segment = self._flying.popleft()  # timers of one moment come in any order, segments do not
+
         def received() -> None:
             self._in.append(segment)
             self._deliver()
@@ -198,14 +202,13 @@ class Stream(asyncio.Transport):
     def _deliver(self) -> None:
         while self._in and not self._reading_paused and not self._lost:
             segment = self._in.popleft()
-            view = memoryview(segment)
-            while view and not self._lost:
-                buffer = self.protocol.get_buffer(len(view))
-                count = min(len(buffer), len(view))
-                buffer[:count] = view[:count]
-                self.protocol.buffer_updated(count)
-                view = view[count:]
-            self._loop.call_later(self.host.network.delay, self.other._acknowledged, len(segment))
+            buffer = self.protocol.get_buffer(len(segment))
+            count = min(len(buffer), len(segment))
+            buffer[:count] = segment[:count]
+            if count < len(segment):
+                self._in.appendleft(segment[count:])
+            self._loop.call_later(self.host.network.delay, self.other._acknowledged, count)
+            self.protocol.buffer_updated(count)
 
     def _acknowledged(self, count: int) -> None:
         self._on_the_way -= count

@@ -54,8 +54,17 @@ class Host:
 
     def sent_bytes(self) -> int:
         """Frames that left this host, in bytes, since it was made."""
-        path = "/sys/class/net/eth0/statistics/tx_bytes"
-        return int(subprocess.run([*self.inside, "cat", path], capture_output=True, text=True, check=True).stdout)
+        return self._counter("tx_bytes")[0]
+
+    def payload_bytes(self, way: str, header: int) -> int:
+        """What left ("tx") or came ("rx") without `header` bytes of every frame."""
+        count, frames = self._counter(f"{way}_bytes", f"{way}_packets")
+        return count - header * frames
+
+    def _counter(self, *names: str) -> list[int]:
+        paths = [f"/sys/class/net/eth0/statistics/{name}" for name in names]
+        done = subprocess.run([*self.inside, "cat", *paths], capture_output=True, text=True, check=True)
+        return [int(line) for line in done.stdout.split()]
 
 
 class Switch:

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,24 +33,32 @@ class _HostedHome(Home):
 
 
 class Swarm:
-    """A node on each host. `options` are the nodes' own."""
+    """A node on each host. `options` are all nodes' own, `each` those of the node on one host."""
 
     name = "dhtshare"
 
-    def __init__(self, folder: Path, seeds: Sequence[Host], fetchers: Sequence[Host], options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seeds: Sequence[Host],
+        fetchers: Sequence[Host],
+        options: Sequence[str],
+        each: Mapping[Host, Sequence[str]] | None = None,
+    ) -> None:
         folder.mkdir()
         self._folder = folder
         self._network = Network(folder)
         self._hosts = (*seeds, *fetchers)
         self._seeds = len(seeds)
         self._options = options
+        self._each = each or {}
         self._nodes: list[Node] = []
 
     def __enter__(self) -> Self:
         self._network.__enter__()
         for number, host in enumerate(self._hosts):
             home = _HostedHome(self._network, self._folder / f"host{number}", host)
-            self._nodes.append(home.node("--host", host.ip, *self._options))
+            self._nodes.append(home.node("--host", host.ip, *self._options, *self._each.get(host, ())))
             self._network.bootstrap = self._network.bootstrap or self._nodes[0].address
         return self
 
@@ -72,6 +81,36 @@ class Swarm:
             meanwhile(time.perf_counter() - begun)
         begun = min(fetch.begun() for fetch in fetches)
         return [fetch.course(begun, path) for fetch in fetches]
+
+    def begin(self, path: Path) -> None:
+        """One fetcher begins; nobody waits for it."""
+        content = self._nodes[0].run("publish", path, timeout=600).result["hash"]
+        self._nodes[-1].home.start("fetch", content, "-o", self._folder / "target").wait_for_event("progress")
+
+    def command(self, node: int, *arguments: str) -> None:
+        """A command on this node."""
+        self._nodes[node].run(*arguments)
+
+    @contextmanager
+    def searching(self, node: int) -> Iterator[None]:
+        """This node searches over and over meanwhile: traffic in the DHT, whatever it finds."""
+        over = threading.Event()
+
+        def search() -> None:
+            number = 0
+            while not over.is_set():
+                number += 1
+                self._nodes[node].run("search", f"word{number}", "more", "words", "--timeout", "1", code=None)
+
+        searches = [threading.Thread(target=search) for _ in range(2)]
+        for thread in searches:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            for thread in searches:
+                thread.join()
 
     def kill(self, seed: int) -> None:
         """The seed's process is gone, its host is still there."""
