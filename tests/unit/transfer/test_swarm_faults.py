@@ -346,7 +346,7 @@ async def test_a_cap_on_download_holds(honest: FileOffer) -> None:
     async with peer(honest) as (_, seed), peer(seed=2, download=8 * MIB) as (fetcher, _own):
         data, result, _ = await run(fetcher, seed)
     assert data == DATA
-    assert 0.8 < result.seconds < 2.0
+    assert 0.7 < result.seconds < 2.0  # 8 MiB, of which a fifth of a second may have been saved up
 
 
 async def test_chunks_longer_than_a_payload_come_in_parts(tmp_path: Path) -> None:
