@@ -39,6 +39,7 @@ class BarFeed:
         )
         self._tasks: dict[str, TaskID] = {}
         self._maps: dict[str, str] = {}
+        self._current: dict[str, tuple[str, ...]] = {}
         self._hits: deque[Text] = deque(maxlen=SHOWN_HITS)
         self._hit_count = 0
         self._refresh_due = 0.0
@@ -75,6 +76,7 @@ class BarFeed:
         )
         if self._verbose and progress.chunk_map:
             self._maps[progress.key] = progress.chunk_map
+            self._current[progress.key] = progress.current
 
     def _add_hit(self, fields: dict[str, Any]) -> None:
         self._hit_count += 1
@@ -90,6 +92,8 @@ class BarFeed:
             parts.append(self._bars)
         width = self._console.width
         parts += [Text(chunk_map(digits, width), style="green") for digits in self._maps.values()]
+        for current in self._current.values():
+            parts += [Text(visible(line), style="dim", overflow="ellipsis", no_wrap=True) for line in current]
         return Group(*parts)
 
 
@@ -102,6 +106,8 @@ def figures(progress: Progress) -> str:
         parts.append(human_remaining(progress.eta))
     if progress.peers is not None:
         parts.append(counted(progress.peers, "peer"))
+    if progress.files:
+        parts.append(progress.files)
     return "  ".join(parts)
 
 

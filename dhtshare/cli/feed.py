@@ -28,7 +28,10 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one file or transfer is. Bytes, bytes per second, seconds; None is unknown."""
+    """How far one file or transfer is. Bytes, bytes per second, seconds; None is unknown.
+
+    `files` and `current`: in words, of a collection, how many files are whole and how far those are that come now.
+    """
 
     key: str
     label: str
@@ -38,6 +41,8 @@ class Progress:
     eta: float | None = None
     peers: int | None = None
     chunk_map: str = ""
+    files: str = ""
+    current: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Progress | None:
@@ -58,6 +63,8 @@ class Progress:
             eta=fields.get("eta"),
             peers=fields.get("peers"),
             chunk_map=str(fields.get("map") or ""),
+            files=f"{fields['files_done']} of {counted(fields['files'], 'file')}" if "files_done" in fields else "",
+            current=tuple(map(_part_of_file, fields.get("current", ()))),
         )
 
     @property
@@ -74,7 +81,14 @@ class Progress:
             parts.append(human_remaining(self.eta))
         if self.peers is not None:
             parts.append(counted(self.peers, "peer"))
+        if self.files:
+            parts.append(self.files)
         return ", ".join(parts)
+
+
+def _part_of_file(fields: dict[str, Any]) -> str:
+    """'40 % docs/film.mkv'."""
+    return f"{100 * fields['chunks_done'] // max(1, fields['chunks']):3} % {fields['path']}"
 
 
 def sentence_of(fields: dict[str, Any], *, verbose: bool) -> str | None:

@@ -59,9 +59,9 @@ async def take_whole(connection: Connection, content: bytes, size: int, timeout:
 
 def told(layout: Layout, whole: Whole, on_event: OnEvent, now: float) -> SwarmResult:
     """What a fetch tells that was over before it began: the same events and sums as any other."""
-    report = Report(layout, Picker(1, 0, random.Random(0), have=1), len(whole.data), on_event, now)
+    report = Report(layout, Picker(1, 0, random.Random(0), have=1), [0], on_event, now)
     report.started()
     report.connected(whole.giver, 1, "descriptor")
-    report.chunk_stored(whole.giver, len(whole.data), now)
+    report.chunk_stored(whole.giver, 0, len(whole.data), now)
     report.progress(now, 0.0, 1, last=True)
     return report.result(now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from dhtshare.content.layout import Layout
 from dhtshare.network import Address
 from dhtshare.transfer.availability import MAX_PARTS, lacking, parts_of
+from dhtshare.transfer.files import FileProgress
 from dhtshare.transfer.picker import Picker
 
 SECONDS_BETWEEN_EVENTS = 0.25
@@ -49,15 +50,16 @@ class SwarmResult:
 
 
 class Report:
-    """The sums of one fetch. `total`: bytes that were missing when it started."""
+    """The sums of one fetch, of the chunks that were missing when it started."""
 
-    def __init__(self, layout: Layout, picker: Picker, total: int, on_event: OnEvent, now: float) -> None:
+    def __init__(self, layout: Layout, picker: Picker, missing: Sequence[int], on_event: OnEvent, now: float) -> None:
         self.names: Counter[str] = Counter()
         self.stored = self.discarded = 0
         self.progress_at = now
         self._layout = layout
         self._picker = picker
-        self._total = total
+        self._total = sum(layout.slot(index).length for index in missing)
+        self._files = FileProgress(layout, missing)
         self._on_event = on_event
         self._started = self._told_at = now
         self._availability_at = -math.inf
@@ -78,12 +80,13 @@ class Report:
         self._source(address)
         self.peer(address, "connected", chunks=chunks, source=origin)
 
-    def chunk_stored(self, address: Address, length: int, now: float) -> None:
+    def chunk_stored(self, address: Address, chunk: int, length: int, now: float) -> None:
         """A chunk is verified and on the disk; its peer may be gone by now."""
         source = self._source(address)
         source.chunks += 1
         source.bytes += length
         self.stored += length
+        self._files.stored(chunk)
         self.progress_at = now
 
     def chunk_false(self, address: Address, chunk: int, length: int) -> None:
@@ -112,6 +115,7 @@ class Report:
             rarest=available.rarest,
             copies=round(available.copies, 2),
             missing_everywhere=available.nobody.bit_count(),
+            **self._files.fields(),
             map=self._picker.map(MAP_CELLS),
         )
 

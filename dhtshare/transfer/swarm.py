@@ -88,9 +88,7 @@ class Swarm:
             exchange, layout, self, self._spawn, connections=options.connections, attempts=attempts
         )
         self._verdict = Verdict(options.timeout)
-        self._report = Report(
-            layout, self._picker, sum(layout.slot(index).length for index in missing), on_event, self._loop.time()
-        )
+        self._report = Report(layout, self._picker, missing, on_event, self._loop.time())
         self._tasks: set[asyncio.Task[None]] = set()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._pinged_at = self._loop.time()
@@ -304,7 +302,7 @@ class Swarm:
     def stored(self, peer: SwarmPeer, chunk: int, length: int) -> None:
         """A chunk is on the disk."""
         peer.useful_at = self._loop.time()
-        self._report.chunk_stored(peer.address, length, self._loop.time())
+        self._report.chunk_stored(peer.address, chunk, length, self._loop.time())
         self._exchange.verified(self.content_hash, chunk)
 
     def wasted(self, length: int) -> None:

@@ -40,6 +40,8 @@ def test_a_progress_is_known_by_its_fields() -> None:
             "file: 250 B of 1000 B (25 %), 1.0 KiB/s, 3 s left, 1 peer",
         ),
         (progress(1000, eta=0.0), "file: 1000 B of 1000 B (100 %)"),
+        (progress(250, peers=2, files=1, files_done=0), "file: 250 B of 1000 B (25 %), 2 peers, 0 of 1 file"),
+        (progress(250, files=400, files_done=12), "file: 250 B of 1000 B (25 %), 12 of 400 files"),
         ({"event": "progress", "done": 0, "size": 0, "name": "empty"}, "empty: 0 B of 0 B (100 %)"),
     ],
 )
@@ -137,6 +139,15 @@ def test_the_chunk_map_shows_with_verbose_only() -> None:
     event = progress(1, map="0088")
     assert "··██" in bars(event, verbose=True)
     assert "·" not in bars(event)
+
+
+def test_files_of_a_collection_are_counted_and_with_verbose_shown() -> None:
+    current = [{"path": "docs/film\u202e.mkv", "chunks": 5, "chunks_done": 2}]
+    event = progress(1, files=9, files_done=3, current=current)
+    assert "3 of 9 files" in bars(event)
+    assert "film" not in bars(event)
+    shown = bars({**event, "map": "08"}, verbose=True)
+    assert " 40 % docs/film<U+202E>.mkv" in shown
 
 
 def test_hits_show_as_they_come_the_newest_last() -> None:
