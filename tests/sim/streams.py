@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -115,6 +116,16 @@ class _Certificate:
         return self._der
 
 
+class _Socket:
+    """All of a socket that a connection looks at: what the peer has acknowledged, where the kernel tells it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def getsockopt(self, _level: int, _option: int, length: int) -> bytes:
+        return self._stream.acknowledged.to_bytes(8, sys.byteorder).rjust(length, b"\0")
+
+
 class Stream(asyncio.Transport):
     """One end of a connection. Bytes leave over this host's line up, and reach the other over its line down."""
 
@@ -126,13 +137,15 @@ class Stream(asyncio.Transport):
         self._certificate = peer_certificate
         self._loop = asyncio.get_running_loop()
         self._out = bytearray()
-        self._on_the_way = 0
+        self._on_the_way = self.acknowledged = 0
         self._flying: deque[bytes] = deque()
         self._in: deque[bytes] = deque()
         self._paused_writing = self._reading_paused = self._closing = self._lost = False
         self._sending = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "socket":
+            return _Socket(self)
         return _Certificate(self._certificate) if name == "ssl_object" and self._certificate else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -212,6 +225,7 @@ class Stream(asyncio.Transport):
 
     def _acknowledged(self, count: int) -> None:
         self._on_the_way -= count
+        self.acknowledged += count
         self._send()
 
     def _ended(self) -> None:
@@ -372,7 +386,7 @@ def simulate(network: StreamNetwork, make: Callable[[], Coroutine[Any, Any, T]])
                 host.up.stop(False)
                 host.down.stop(False)
                 await host.exchange.stop()
-            assert problems == []
+            assert not problems, problems
 
     loop = VirtualLoop()
     try:
