@@ -1,0 +1,47 @@
+"""A million random, bent and hostile datagrams and answers: half among liars in virtual time, half on real sockets.
+
+hostile [DATAGRAMS [SEED]]. What it prints must be 0 faults (an unhandled exception, a socket or a node that does not
+go on) and a growth of at most 64 MB, reckoned from after a first 50,000, when tables and caches are full.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.hostile.datagrams import among_liars, on_sockets
+
+DATAGRAMS = 1_000_000
+WARM_UP = 50_000
+GROUNDS = {"among_liars": among_liars, "on_sockets": on_sockets}
+LIMIT_MB = 64.0
+
+
+def hostile(datagrams: str = str(DATAGRAMS), seed: str = "1") -> dict[str, Any]:
+    """Each ground in turn."""
+    figures: dict[str, Any] = {"seed": int(seed)}
+    total, faults, growth = 0, 0, 0.0
+    for name, ground in GROUNDS.items():
+        ground(WARM_UP, seed=int(seed))
+        before, began = _resident(), time.perf_counter()
+        met = ground(int(datagrams) // 2, seed=int(seed) + 1)
+        grown = _resident() - before
+        figures[name] = {
+            "requests": met.requests,
+            "answers": met.answers,
+            "faults": met.faults[:5],
+            "memory_growth_mb": round(grown, 1),
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+        total, faults, growth = total + met.datagrams, faults + len(met.faults), max(growth, grown)
+    within = faults == 0 and growth <= LIMIT_MB
+    return {**figures, "datagrams": total, "faults": faults, "memory_growth_mb": round(growth, 1), "reached": within}
+
+
+def _resident() -> float:
+    """MB."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024

@@ -1,0 +1,39 @@
+"""A node among liars goes on: no exception, no dead socket. `scripts/bench hostile` runs the same a million times."""
+
+from __future__ import annotations
+
+import random
+
+from dhtshare.dht.wire import HEADER_BYTES, MAX_DATAGRAM_BYTES, decode_request
+from dhtshare.errors import MalformedError
+from tests.hostile.datagrams import Liar, among_liars, on_sockets, well_formed
+from tests.sim.records_network import NETWORK
+
+
+def test_a_node_that_holds_searches_and_publishes_among_liars() -> None:
+    ground = among_liars(6_000)
+    assert ground.faults == []
+    assert ground.answers > 500
+
+
+def test_a_real_socket_under_a_flood() -> None:
+    ground = on_sockets(8_000)
+    assert ground.faults == []
+
+
+def test_the_liars_are_neither_all_true_nor_all_noise() -> None:
+    liar = Liar(random.Random(2))
+    made = [liar.request(b"t" * 8) for _ in range(2000)]
+    of_us = [data for data in made if data[:4] == NETWORK and len(data) > HEADER_BYTES]
+    assert 1500 < len(of_us) < 2000
+    assert 0.4 < sum(map(well_formed, of_us)) / len(of_us) < 0.9
+    methods = set()
+    for data in of_us:
+        try:
+            methods.add(decode_request(data).method)
+        except MalformedError:
+            continue
+    assert len(methods) > 14, "every method is asked for, and some that are none"
+    assert any(len(data) > MAX_DATAGRAM_BYTES for data in made)
+    answers = [part for _ in range(500) for part in liar.answer(made[0] + bytes(30), bytes(20), ())]
+    assert len({bytes(part) for part in answers}) > 400
