@@ -12,11 +12,12 @@ import pytest
 
 from tests.fuzz.kept_targets import TARGETS as KEPT_TARGETS
 from tests.fuzz.mutate import mutations
+from tests.fuzz.serving_targets import TARGETS as SERVING_TARGETS
 from tests.fuzz.target import FOUND, Target
 from tests.fuzz.text_targets import TARGETS as TEXT_TARGETS
 from tests.fuzz.wire_targets import TARGETS as WIRE_TARGETS
 
-TARGETS = (*WIRE_TARGETS, *TEXT_TARGETS, *KEPT_TARGETS)
+TARGETS = (*WIRE_TARGETS, *SERVING_TARGETS, *TEXT_TARGETS, *KEPT_TARGETS)
 INPUTS = 4000
 
 by_name = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
