@@ -17,7 +17,7 @@ BENCHMARKS = {
     "record-memory": "records:record_memory",
     "dht-served": "datagrams.served:served",
     "flood": "datagrams.flood:flood",
-    "hostile": "datagrams.hostile:hostile",
+    "hostile-datagrams": "datagrams.hostile:hostile",
     "transfer": "transfer.rows:transfer",
     "swarm": "swarm.scenarios:swarm",
     "hostile": "hostile:hostile",

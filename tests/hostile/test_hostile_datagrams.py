@@ -1,4 +1,4 @@
-"""A node among liars goes on: no exception, no dead socket. `scripts/bench hostile` runs the same a million times."""
+"""A node among liars goes on: no exception, no dead socket. A million of them: `scripts/bench hostile-datagrams`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A million random, bent and hostile datagrams and answers: half among liars in virtual time, half on real sockets.
 
-hostile [DATAGRAMS [SEED]]. What it prints must be 0 faults (an unhandled exception, a socket or a node that does not
+hostile-datagrams [DATAGRAMS [SEED]]. It must print 0 faults (an unhandled exception, a socket or a node that does not
 go on) and a growth of at most 64 MB, reckoned from after a first 50,000, when tables and caches are full.
 """
 
