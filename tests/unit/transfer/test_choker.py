@@ -81,3 +81,18 @@ def test_more_slots_while_they_fill_the_line_better() -> None:
     for fewer in range(100):
         choker.decide(takers(60, sent=1e9 / 2**fewer))
     assert choker.slots == SLOTS
+
+
+def test_it_says_whether_anybody_waits() -> None:
+    """So that idle slots are looked for only where somebody wants them."""
+    choker: Choker[str] = Choker(random.Random(6), slots=1)
+    assert choker.may_start("a")
+    assert choker.may_start("b")
+    assert not choker.anybody_waits
+    assert not choker.may_start("c")
+    assert choker.anybody_waits
+    choker.gone("a")
+    assert choker.next_waiting() == "c"
+    assert not choker.anybody_waits
+    choker.gone("c")
+    assert choker.next_waiting() is None
