@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 BOOTSTRAP_SECONDS = 8.0  # `ready` is said then whether or not anybody answered (≤ 10 s, design.md section 8)
 LAN_SECONDS = 2.5  # how long a command of its own listens for neighbours before it says that nobody is there
 CONTACT_CHECK_SECONDS = 0.02
+FIRST_STATE_SECONDS = 10.0  # a node that is killed early must not have met everybody in vain
 STATE_SECONDS = 300.0
 
 
@@ -187,9 +188,11 @@ class Node:
                 await asyncio.Event().wait()
 
     async def _save_state_regularly(self) -> None:
+        pause = FIRST_STATE_SECONDS
         while True:
-            await asyncio.sleep(STATE_SECONDS)
+            await asyncio.sleep(pause)
             await asyncio.to_thread(self._save_state)
+            pause = STATE_SECONDS
 
     def _save_state(self) -> None:
         write_atomic(self.home.dht_state, self.dht.state())

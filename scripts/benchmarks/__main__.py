@@ -22,6 +22,7 @@ BENCHMARKS = {
     "swarm": "swarm.scenarios:swarm",
     "hostile": "hostile:hostile",
     "limits": "swarm.limits:limits",
+    "joining": "joining:joining",
 }
 
 

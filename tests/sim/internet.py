@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from dhtshare.dht.contact import Contact
@@ -79,6 +79,11 @@ class Host:
 
     def live(self, group: asyncio.TaskGroup) -> None:
         self._life = group.create_task(self.dht.run())
+
+    def rest(self) -> None:
+        """From now on it only answers: no upkeep of its own, which many idle servers would spend a test's time on."""
+        assert self._life is not None
+        self._life.cancel()
 
     def move(self, host: str) -> None:
         """The provider gives it another address."""
@@ -158,13 +163,16 @@ class Internet:
         await node.dht.bootstrap([(other.address.host, other.address.port) for other in by])
         return node
 
-    async def grow(self, count: int) -> list[Host]:
+    async def grow(self, count: int, *, resting: bool = False) -> list[Host]:
         """So many servers with their addresses told, each joined by some of those before."""
         for _ in range(count):
             host = self.free_host()
             by = self.rng.sample(self.hosts, min(3, len(self.hosts)))
             await self.join(*by, host=host, reachable="yes", announce_host=host)
-        return self.hosts
+        if resting:
+            for server in self.hosts:
+                server.rest()
+        return list(self.hosts)
 
     async def dial(self, address: Address) -> bool:
         """A TCP connection: a NAT lets none in."""
@@ -197,3 +205,16 @@ class Internet:
 
 def addresses(hosts: Iterable[Host]) -> set[Address]:
     return {host.address for host in hosts}
+
+
+def place(node: Host) -> tuple[str, int]:
+    return node.address.host, node.address.port
+
+
+async def seconds_until(internet: Internet, condition: Callable[[], bool], limit: float) -> float:
+    """Virtual seconds until it holds; more than `limit` fails."""
+    began = internet.loop.time()
+    while not condition():
+        assert internet.loop.time() - began <= limit, f"not within {limit} s"
+        await asyncio.sleep(0.1)
+    return internet.loop.time() - began
