@@ -19,13 +19,13 @@ from dhtshare.transfer.dialler import PeerAddress
 from dhtshare.transfer.dials import Attempts, Candidate, Dials
 from dhtshare.transfer.exchange import Exchange
 from dhtshare.transfer.messages import TAG_BYTES
+from dhtshare.transfer.runs import Runs
 from dhtshare.transfer.twins import Twins
 
 ASK_SECONDS = 10.0
 MAX_EARLY_NEWS = 64
 GUEST = "guest"
 
-Runs = tuple[int, ...]
 Spawn = Callable[[Coroutine[None, None, None], str], None]
 
 

@@ -6,7 +6,6 @@ Never reads a file on the event loop: answers are queued and made in threads whe
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from functools import partial
 
 from dhtshare.errors import NetworkError
@@ -18,7 +17,6 @@ from dhtshare.transfer.messages import (
     MAX_BITFIELD_CHUNKS,
     MAX_NAME_BYTES,
     MAX_PAYLOAD_BYTES,
-    MAX_RUNS,
     Ask,
     Choke,
     Descriptor,
@@ -36,6 +34,7 @@ from dhtshare.transfer.messages import (
     Unchoke,
 )
 from dhtshare.transfer.ports import Offer, Shelf
+from dhtshare.transfer.runs import runs_of
 
 STUCK_SECONDS = 3.0
 """While others wait, a peer that has a slot and takes no byte for so long frees it, until it reads again."""
@@ -108,13 +107,13 @@ class Seeder:
         """Tell followers what is new, and what the others among them are given."""
         news, self._news = self._news, {}
         for content, chunks in news.items():
-            for runs in _runs(chunks):
+            for runs in runs_of(chunks):
                 message = Have(content, runs)
                 for follower in list(self._followers.get(content, ())):
                     _tell_one(follower, message)
         gifts, self._gifts = self._gifts, {}
         for (content, taker), chunks in gifts.items():
-            for runs in _runs(chunks):
+            for runs in runs_of(chunks):
                 gift = Given(content, runs)
                 for follower in list(self._followers.get(content, ())):
                     if follower is not taker:
@@ -235,18 +234,3 @@ def _members(get: GetMembers, offer: Offer) -> tuple[Message, bytes]:
         room -= len(raw)
         parts.append(raw)
     return Members(get.request, tuple(map(len, parts))), b"".join(parts)
-
-
-def _runs(chunks: Iterable[int]) -> Iterable[tuple[int, ...]]:
-    """The chunks as runs, MAX_RUNS at a time."""
-    runs: list[int] = []
-    for chunk in sorted(set(chunks)):
-        if runs and runs[-2] + runs[-1] == chunk:
-            runs[-1] += 1
-            continue
-        if len(runs) == 2 * MAX_RUNS:
-            yield tuple(runs)
-            runs = []
-        runs += [chunk, 1]
-    if runs:
-        yield tuple(runs)

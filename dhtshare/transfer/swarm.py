@@ -14,9 +14,7 @@ from dhtshare.content.layout import Layout
 from dhtshare.errors import (
     DhtshareError,
     IntegrityError,
-    MalformedError,
     NetworkError,
-    NotFoundError,
     RemoteProtocolError,
 )
 from dhtshare.network import Address
@@ -25,6 +23,7 @@ from dhtshare.transfer.availability import lacking
 from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.dials import CONNECTIONS, Attempts, Candidate
 from dhtshare.transfer.exchange import Exchange
+from dhtshare.transfer.learning import Learning
 from dhtshare.transfer.meeting import Meetings
 from dhtshare.transfer.members import MemberDescriptors
 from dhtshare.transfer.messages import Ping
@@ -32,6 +31,7 @@ from dhtshare.transfer.picker import Picker, bits_of
 from dhtshare.transfer.pipeline import RUN_BYTES, Pipeline
 from dhtshare.transfer.ports import Sink
 from dhtshare.transfer.report import OnEvent, Report, Source, SwarmResult
+from dhtshare.transfer.runs import Runs, bits_of_runs
 from dhtshare.transfer.source import SwarmPeer
 from dhtshare.transfer.verdict import Verdict
 from dhtshare.transfer.window import Window
@@ -79,7 +79,14 @@ class Swarm:
         self._picker = Picker(
             layout.chunk_count, bits_of(missing), exchange.rng, have=have.to_int(), sequential=options.sequential
         )
-        self._members = MemberDescriptors(layout, missing, self._picker)
+        self._learning = Learning(
+            MemberDescriptors(layout, missing, self._picker),
+            self.content_hash,
+            self._spawn,
+            learned=self._learned,
+            ban=self._ban,
+            fail=self._end,
+        )
         self._peers: dict[Connection, SwarmPeer] = {}
         self._pipeline = Pipeline(
             layout, sink, self._picker, exchange.buffers, exchange.verifiers, self, self._peers.values
@@ -167,7 +174,7 @@ class Swarm:
         elif peer.stalls(now):
             peer.snubbed = True
             self._picker.snubbed(peer)
-        self._learn_from(peer)
+        self._learning.ask(peer)
 
     def _make_room(self, now: float) -> None:
         """With all places taken and others waiting, the peer that has been of no use for longest gives way."""
@@ -205,7 +212,7 @@ class Swarm:
         except RemoteProtocolError as error:
             connection.close(error)
         self._report.connected(peer.address, has.held, candidate.origin)
-        self._learn_from(peer)
+        self._learning.ask(peer)
         self._pipeline.fill(peer)
 
     def retire(self, connection: Connection) -> None:
@@ -220,29 +227,10 @@ class Swarm:
         if peer is not None:
             self._picker.peer_gone(peer)
 
-    def _learn_from(self, peer: SwarmPeer) -> None:
-        if self._members.needed and peer.content == self.content_hash and not peer.learning and not peer.retired:
-            peer.learning = True
-            self._spawn(self._learn(peer), f"descriptors from {peer.address}")
-
-    async def _learn(self, peer: SwarmPeer) -> None:
-        """Member descriptors from this peer, batch after batch; again by and by if it had none."""
-        try:
-            while peer.connection.is_open and (batch := self._members.next_batch()):
-                if not await self._members.learn(peer.connection, self.content_hash, batch):
-                    return
-                self._report.progress_at = self._loop.time()
-                self._pipeline.fill_all()
-        except (NotFoundError, NetworkError):
-            return  # somebody else may have them; if it was the connection, its end is told
-        except IntegrityError:
-            self._ban(peer)
-        except RemoteProtocolError as error:
-            peer.connection.close(error)
-        except MalformedError as error:
-            self._end(IntegrityError(str(error)))
-        finally:
-            peer.learning = False
+    def _learned(self) -> None:
+        """Descriptors came: there is more to ask for, and that is progress, too."""
+        self._report.progress_at = self._loop.time()
+        self._pipeline.fill_all()
 
     # What connections say.
 
@@ -250,15 +238,15 @@ class Swarm:
         """A peer asked for our content: it may have some of it."""
         self._meetings.asked(connection, tag)
 
-    def has_more(self, connection: Connection, content: bytes, runs: tuple[int, ...]) -> None:
+    def has_more(self, connection: Connection, content: bytes, runs: Runs) -> None:
         """A peer verified more chunks."""
         self._news(connection, content, runs, given=False)
 
-    def given(self, connection: Connection, content: bytes, runs: tuple[int, ...]) -> None:
+    def given(self, connection: Connection, content: bytes, runs: Runs) -> None:
         """A seed gives these chunks to others."""
         self._news(connection, content, runs, given=True)
 
-    def _news(self, connection: Connection, content: bytes, runs: tuple[int, ...], *, given: bool) -> None:
+    def _news(self, connection: Connection, content: bytes, runs: Runs, *, given: bool) -> None:
         peer = self._peers.get(connection)
         if peer is None:
             self._meetings.early_news(connection, runs, given=given)
@@ -284,14 +272,8 @@ class Swarm:
             self._meetings.dial()
             self._look_for_end()
 
-    def _note_news(self, peer: SwarmPeer, runs: tuple[int, ...], *, given: bool) -> None:
-        if len(runs) % 2:
-            raise RemoteProtocolError(f"{peer.address} tells of half a run.")
-        chunks = 0
-        for first, count in zip(runs[::2], runs[1::2], strict=True):
-            if peer.base + first + count > self.layout.chunk_count:
-                raise RemoteProtocolError(f"{peer.address} tells of chunks that do not exist.")
-            chunks |= ((1 << count) - 1) << (peer.base + first)
+    def _note_news(self, peer: SwarmPeer, runs: Runs, *, given: bool) -> None:
+        chunks = bits_of_runs(runs, self.layout.chunk_count - peer.base) << peer.base
         if given:
             self._picker.given(chunks)
         else:
