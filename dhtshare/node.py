@@ -20,7 +20,7 @@ from dhtshare.config import NodeConfig
 from dhtshare.content.link import Link, PeerHint
 from dhtshare.dht.dht import Dht
 from dhtshare.dht.records.records import Records
-from dhtshare.errors import NetworkError, UsageError
+from dhtshare.errors import DiskError, NetworkError, UsageError
 from dhtshare.finding import Finder
 from dhtshare.identity import Identity
 from dhtshare.library.atomic import write_atomic
@@ -175,8 +175,8 @@ class Node:
     async def _leave(self) -> None:
         if not self.config.client:
             await self.seeding.leave()
-            await asyncio.to_thread(self._save_state)
-            await asyncio.to_thread(write_atomic, self.home.records_state, self.records.state())
+            await self._keep_state(self.home.dht_state, self.dht.state())
+            await self._keep_state(self.home.records_state, self.records.state())
 
     async def _discover(self) -> None:
         """Meet the neighbours by multicast DNS."""
@@ -191,11 +191,15 @@ class Node:
         pause = FIRST_STATE_SECONDS
         while True:
             await asyncio.sleep(pause)
-            await asyncio.to_thread(self._save_state)
+            await self._keep_state(self.home.dht_state, self.dht.state())
             pause = STATE_SECONDS
 
-    def _save_state(self) -> None:
-        write_atomic(self.home.dht_state, self.dht.state())
+    async def _keep_state(self, path: Path, state: bytes) -> None:
+        """What a node can do without: a disk that refuses it now is no reason to end."""
+        try:
+            await asyncio.to_thread(write_atomic, path, state)
+        except DiskError as error:
+            log.warning("%s The node goes on without.", error)
 
     def _saved(self, path: Path) -> bytes:
         """Nothing where there is none: contacts are found again by other ways, and records are pulled."""

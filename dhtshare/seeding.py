@@ -11,8 +11,8 @@ import dataclasses
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from dhtshare.dht.records.entry import sign_entry, sign_withdrawal
 from dhtshare.dht.records.limits import ENTRY_TTL
 from dhtshare.dht.records.provider import PEER_BYTES, ProviderClaim
 from dhtshare.dht.records.receipts import Receipt
+from dhtshare.errors import DiskError
 from dhtshare.intake import Intake, Prepared
 from dhtshare.library.recheck import recheck
 from dhtshare.library.records import DueTime, Item, Kind, Member, NewItem, Place, State
@@ -75,7 +76,7 @@ class Seeding:
         catalogue = self._node.catalogue
         for lost in catalogue.lost:
             await self._publish_again(lost.path, lost.keywords, lost.name, each=lost.each)
-        await self.refresh(await asyncio.to_thread(recheck, catalogue))
+        await self._look_again()
         due = {one.content_hash: one.at for one in catalogue.due_times() if one.record == ENTRY_RECORD}
         for item in catalogue.items(members=True, states=OFFERED):
             if item.content_hash not in self._announcer:
@@ -85,7 +86,12 @@ class Seeding:
                 async with asyncio.timeout(RECHECK_SECONDS):
                     await self.refresh([await self._noticed.get()])
             except TimeoutError:
-                await self.refresh(await asyncio.to_thread(recheck, catalogue))
+                await self._look_again()
+
+    async def _look_again(self) -> None:
+        """At every file. What the catalogue could not note is found again by the next look."""
+        with _disk_failures_told("what changed in the library is noted later"):
+            await self.refresh(await asyncio.to_thread(recheck, self._node.catalogue))
 
     def notice(self, item: Item) -> None:
         """An item was found changed, missing, or there again. Call on the loop."""
@@ -148,7 +154,7 @@ class Seeding:
             self._node.identity.publisher,
             self._node.network,
             content_hash=content_hash,
-            sequence=self._node.catalogue.next_sequence(int(wall * 1000)),
+            sequence=self._sequence(wall),
             expires=int(wall + ENTRY_TTL),
             kind=item.kind,
             size=item.size,
@@ -162,9 +168,15 @@ class Seeding:
             self._node.identity.publisher,
             self._node.network,
             content_hash=content_hash,
-            sequence=self._node.catalogue.next_sequence(int(wall * 1000)),
+            sequence=self._sequence(wall),
             expires=int(wall + ENTRY_TTL),
         )
+
+    def _sequence(self, wall: float) -> int:
+        """A number greater than those before. While the disk keeps none, Unix milliseconds alone: they grow, too."""
+        with _disk_failures_told("records are renewed all the same"):
+            return self._node.catalogue.next_sequence(int(wall * 1000))
+        return int(wall * 1000)
 
     def _record_wall(self) -> float:
         holdings = self._node.records.holdings
@@ -173,7 +185,8 @@ class Seeding:
     async def _keep_due(self, due: dict[bytes, float]) -> None:
         catalogue = self._node.catalogue
         times = [DueTime(content_hash, ENTRY_RECORD, at) for content_hash, at in due.items()]
-        await catalogue.run(catalogue.set_due, times)
+        with _disk_failures_told("a restart announces anew what is not due yet"):
+            await catalogue.run(catalogue.set_due, times)
 
     # ---- fetching -------------------------------------------------------------------------------
 
@@ -211,7 +224,8 @@ class Seeding:
             for path in paths:
                 item = catalogue.item_at(path)
                 if item is not None:
-                    await self.withdraw(await catalogue.run(catalogue.withdraw, item.content_hash))
+                    with _disk_failures_told(f"{path.name} is taken back when the disk can be written"):
+                        await self.withdraw(await catalogue.run(catalogue.withdraw, item.content_hash))
 
         known = [place for place in catalogue.places() if directory in place.path.parents]
         await watch(directory, known, take, drop)
@@ -229,10 +243,21 @@ class Seeding:
             intake.cancel()
             raise
         if isinstance(outcome, Prepared):
-            await self.share(outcome.items)
-            return True
-        log.info("not shared: %s", outcome)
+            with _disk_failures_told(f"{path.name} is not shared yet"):
+                await self.share(outcome.items)
+                return True
+        else:
+            log.info("not shared: %s", outcome)
         return False
+
+
+@contextmanager
+def _disk_failures_told(what_follows: str) -> Iterator[None]:
+    """Around what goes on by itself: a full or failing disk costs this step, never the node."""
+    try:
+        yield
+    except DiskError as error:
+        log.warning("%s Meanwhile %s.", error, what_follows)
 
 
 def _not_told(_count: int) -> None:

@@ -8,6 +8,7 @@ the library in memory: ten thousand files or a hundred thousand members cost not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import ParamSpec, TypeVar
 
+from dhtshare.errors import DiskError
 from dhtshare.library import item_rows, note_rows, place_rows
 from dhtshare.library.database import Database
 from dhtshare.library.integrity import open_sound
@@ -62,7 +64,8 @@ class Catalogue(Notes):
         """Ends the worker thread, once it has done what it was asked, and closes the file."""
         self._worker.shutdown()
         try:
-            self.return_sequences()
+            with contextlib.suppress(DiskError):  # numbers that a disk does not take back are skipped
+                self.return_sequences()
         finally:
             self._database.close()
 
