@@ -215,6 +215,7 @@ class Network:
         self.folder = folder
         self.running: list[Running] = []
         self.bootstrap: str | None = None
+        self.first_on_path: Path | None = None  #: a folder whose modules its processes see before all others
         self.lan = False  #: whether nodes may look for each other by multicast DNS
         self._homes = 0
         self.user_home = folder / "user"  #: what the processes take for the user's home folder
@@ -235,7 +236,7 @@ class Network:
         return inherited | {
             MARK: self.name,
             "HOME": str(self.user_home),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(map(str, filter(None, (self.first_on_path, ROOT)))),
             "PYTHONWARNINGS": "default",
             "DHTSHARE_NO_LAN": "0" if self.lan else "1",
             "NO_COLOR": "1",
