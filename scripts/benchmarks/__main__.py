@@ -15,6 +15,7 @@ BENCHMARKS = {
     "announce": "records:announce",
     "churn": "records:churn",
     "record-memory": "records:record_memory",
+    "closest": "closest:closest",
     "dht-served": "datagrams.served:served",
     "flood": "datagrams.flood:flood",
     "hostile-datagrams": "datagrams.hostile:hostile",

@@ -58,7 +58,7 @@ class Crowd:
         """
         own = int.from_bytes(node_id, "big")
         shared = (own ^ int.from_bytes(target, "big")).bit_length()
-        found = list(self._drawn(own, shared))
+        found = list(self._drawn(own, shared)) if shared else []  # not itself
         if len(found) < count:
             for index in range(shared - 1, 0, -1):
                 found += self._drawn(own, index)
