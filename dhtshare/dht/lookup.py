@@ -17,11 +17,11 @@ Invariant: each contact is asked at most once in the whole lookup.
 
 from __future__ import annotations
 
-import enum
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dhtshare.dht.candidate import Candidate, State
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.diversity import Diversity
 from dhtshare.network import Scope
@@ -34,30 +34,6 @@ MAX_CONTACTS_PER_ANSWER = 20
 MAX_UNCOUNTED = 8  # requests of a path to contacts that diversity keeps from counting
 EDGE = 4  # contacts asked for their own neighbours where some of the closest failed
 MAX_VIEW = 256  # contacts that a path remembers
-
-
-class State(enum.Enum):
-    """What became of a contact."""
-
-    KNOWN = enum.auto()
-    ASKED = enum.auto()
-    LATE = enum.auto()
-    ANSWERED = enum.auto()
-    FAILED = enum.auto()
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A contact on the way. `hops` counts the answers that led to it, 1 for one from our own table."""
-
-    contact: Contact
-    distance: int
-    hops: int
-    state: State = State.KNOWN
-    path: int = -1
-
-    def __lt__(self, other: Candidate) -> bool:
-        return self.distance < other.distance
 
 
 @dataclass(slots=True)
@@ -200,6 +176,10 @@ class Lookup:
     def hops(self, contact: Contact) -> int:
         """How many answers led to the contact, itself included."""
         return self._candidates[contact].hops
+
+    def path(self, contact: Contact) -> int:
+        """Which path asked the contact, from 0; -1 if none did."""
+        return self._candidates[contact].path
 
     def candidates(self) -> list[Candidate]:
         """All that were heard of, closest first, for a trace."""

@@ -89,8 +89,10 @@ async def _lookup(scope: ScopeDht, target: bytes) -> dict[str, Any]:
                 "address": str(step.contact.address),
                 "node_id": step.contact.node_id.hex(),
                 "hops": step.hops,
+                "path": step.path,
                 "outcome": step.outcome,
                 "ms": _milliseconds(step.seconds),
+                "took_ms": _milliseconds(step.took),
             }
             for step in steps
         ],

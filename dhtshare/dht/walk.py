@@ -38,12 +38,17 @@ class Walker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a trace. `outcome`: answered, refused, lied, malformed, late, timed out; seconds from the start."""
+    """One line of a trace. `outcome`: answered, refused, lied, malformed, late, timed out.
+
+    `seconds` from the start of the walk, `took` from the question on; `path` counts from 0.
+    """
 
     contact: Contact
     hops: int
     outcome: str
     seconds: float
+    took: float
+    path: int
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ class _Walk:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._calls: dict[Contact, Call] = {}
+        self._asked_at: dict[Contact, float] = {}
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._pumping = False
         self.result = WalkResult(lookup.target)
@@ -163,6 +169,7 @@ class _Walk:
             lambda error: self._failed(contact, error),
             lambda: self._late(contact),
         )
+        self._asked_at[contact] = self._loop.time()
         call = self._rpc.start(contact, self._method, self._body, listener)
         if call is not None:
             self._calls[contact] = call
@@ -202,7 +209,9 @@ class _Walk:
 
     def _note(self, contact: Contact, outcome: str) -> None:
         if self._trace is not None:
-            self._trace(Step(contact, self._lookup.hops(contact), outcome, self._loop.time() - self._began))
+            now, lookup = self._loop.time(), self._lookup
+            took = now - self._asked_at[contact]
+            self._trace(Step(contact, lookup.hops(contact), outcome, now - self._began, took, lookup.path(contact)))
 
 
 async def walk(
@@ -224,7 +233,7 @@ async def walk(
     costs the responder its place. `found`, if given, is asked when the paths are done: as long as it says
     no, more paths (eight in all) are tried from other contacts. The method must be one that answers with
     contacts. `seeds` are tried beside the closest of our table. Where the closest look like an eclipse the
-    walk goes on to twice as many nodes, on more paths.
+    walk goes on to twice as many nodes, on one path more.
     """
     known = walker.table.nearest(target, k)
     lookup = Lookup(target, walker.node_id, [*known, *seeds], scope=walker.scope, k=k, paths=paths)
@@ -239,7 +248,7 @@ async def walk(
         if walker.suspicious(target, lookup.closest()):
             driver.result.suspicious = True
             lookup.widen(2 * k)
-            lookup.add_paths(walker.table.nearest(target, 4 * k), PATIENT_PATHS - paths)
+            lookup.add_paths(walker.table.nearest(target, 4 * k), 1)
             await driver.run()
     finally:
         driver.close()

@@ -8,8 +8,9 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dhtshare.dht.candidate import State
 from dhtshare.dht.contact import Contact
-from dhtshare.dht.lookup import MAX_REQUESTS_PER_PATH, WIDE, Lookup, State
+from dhtshare.dht.lookup import MAX_REQUESTS_PER_PATH, WIDE, Lookup
 from dhtshare.network import Address, Scope, network_tag
 
 OWN = b"\xff" * 20

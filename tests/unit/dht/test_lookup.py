@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from dhtshare.dht.candidate import State
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.lookup import (
     APPROACH,
@@ -17,7 +18,6 @@ from dhtshare.dht.lookup import (
     STALLED_AFTER,
     WIDE,
     Lookup,
-    State,
 )
 from dhtshare.network import Address, Scope
 

@@ -85,6 +85,8 @@ def test_the_trace_tells_who_was_asked_what_came_of_it_and_when() -> None:
         times = [step.seconds for step in steps]
         assert times == sorted(times)
         assert all(step.hops == 1 for step in steps)
+        assert all(0 < step.took <= step.seconds for step in steps)
+        assert {step.path for step in steps} == {0, 1}
         assert (result.answered, result.failed, result.lied) == (1, 1, 1)
         assert result.closest == [contact_of(answering)]
 
