@@ -11,7 +11,7 @@ import asyncio
 import random
 import ssl
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -278,7 +278,7 @@ class Host:
         network = self.network
         network.dials_in_flight += 1
         network.most_dials_in_flight = max(network.most_dials_in_flight, network.dials_in_flight)
-        network.dials += 1
+        network.dialled[peer.address] += 1
         try:
             other = network.hosts.get(peer.address)
             if other is None:
@@ -312,7 +312,8 @@ class StreamNetwork:
         self.rules = rules or ScopeRules()
         self.hosts: dict[Address, Host] = {}
         self.port = 1024
-        self.dials = self.dials_in_flight = self.most_dials_in_flight = 0
+        self.dialled: Counter[Address] = Counter()
+        self.dials_in_flight = self.most_dials_in_flight = 0
 
     def host(self, *offers: FileOffer, up: float = 0, down: float = 0, ip: str | None = None) -> Host:
         """One more host; bytes a second, 0 = unlimited."""

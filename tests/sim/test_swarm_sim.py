@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.descriptor import FileDescriptor, decode
 from dhtshare.errors import IntegrityError, NetworkError
-from dhtshare.network import Address
+from dhtshare.network import Address, ScopeRules
 from dhtshare.transfer.swarm import SwarmResult
 from tests.sim.streams import Fetch, Host, StreamNetwork, in_virtual_time, simulate
 from tests.unit.transfer.transfer_fakes import FileOffer, describe
@@ -292,6 +293,32 @@ def test_fifty_seeds_are_forty_connections(offer: FileOffer, tmp_path: Path) -> 
     assert fetch.data == DATA
     assert most == 40
     assert network.most_dials_in_flight <= 8
+
+
+def test_a_fetch_is_no_weapon_in_a_global_scope(offer: FileOffer, tmp_path: Path) -> None:
+    """Victims that somebody named: a hundred ports of one IP, and every IP of one /24; one seed among them.
+
+    threats.md: at most 2 attempts per ip:port, 4 per IP, 4 IPs per /24, 8 dials in flight; no port below 1024.
+    """
+    network = StreamNetwork(rules=ScopeRules([ip_network("10.0.0.0/8")]))
+    seed = network.host(offer, up=4 * MBIT, ip="10.3.0.1")
+    fetch = Fetch(network, tmp_path, DESCRIPTOR)
+    known = [Address("10.8.0.1", 4000 + port) for port in range(100)]
+    known += [Address(f"10.9.0.{number}", 4470) for number in range(1, 255)]
+    known += [Address("10.7.0.1", 80), seed.address]
+    random.Random(6).shuffle(known)
+
+    async def whole() -> None:
+        await fetch.run(known)
+
+    simulate(network, whole)
+    assert fetch.data == DATA
+    assert fetch.seconds > 60, "time enough to try again and again"
+    assert network.most_dials_in_flight <= 8
+    assert max(network.dialled.values()) <= 2
+    assert sum(count for address, count in network.dialled.items() if address.host == "10.8.0.1") <= 4
+    assert len({address.host for address in network.dialled if address.host.startswith("10.9.0.")}) <= 4
+    assert not any(address.port < 1024 for address in network.dialled)
 
 
 # Whatever happens.
