@@ -235,7 +235,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._outbox is None or self._transport is None or not self._outbox.queued_data:
             return False
         now = self._loop.time()
-        taken = acknowledged(self._transport.get_extra_info("socket"))
+        sock = self._transport.get_extra_info("socket")  # None while TLS ends
+        taken = acknowledged(sock) if sock is not None else None
         taken = self.sent.total if taken is None else taken
         if taken != self._taken:
             self._taken, self._taken_at = taken, now
@@ -271,6 +272,7 @@ class Connection(asyncio.BufferedProtocol):
         self._inbox = Inbox(self, transport, receiving, self._place, shared.limits.download, shared.receivers)
         self._outbox = Outbox(transport, sending, shared.limits.upload, shared.senders, self._on_sent)
         self._sending = self._loop.create_task(self._send(self._outbox), name=f"send to {self.address}")
+        self._sending.add_done_callback(self._sent_last)
         self._shared.keep(self._sending)
         self._guarded(lambda: self._handler.greeted(self, None))
 
@@ -308,6 +310,7 @@ class Connection(asyncio.BufferedProtocol):
             self._sending.cancel()
         if self._inbox is not None:
             self._inbox.close()
+            self._inbox = None  # it holds the transport, whose TLS half has a buffer of 256 KiB
         pending, self._pending = list(self._pending.values()), {}
         for expecting in pending:
             expecting.lost(error)
@@ -364,6 +367,10 @@ class Connection(asyncio.BufferedProtocol):
             raise
         except (OSError, DhtshareError) as error:
             self.close(NetworkError(f"Sending to {self.address} failed: {error}."))
+
+    def _sent_last(self, _task: asyncio.Task[None]) -> None:
+        """A task that was cancelled keeps the frames that it was cancelled in, and so the outbox and us."""
+        self._sending = None
 
     def _on_sent(self, count: int) -> None:
         now = self._loop.time()

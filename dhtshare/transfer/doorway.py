@@ -29,6 +29,8 @@ class Visit:
         self.host = host
         self.leave: Callable[[], object] = lambda: None
         self.connection: Connection | None = None
+        self.handed_over = False
+        """The socket belongs to a transport: it alone closes it, or the next one with its number is torn away."""
         self._came = now
 
     @property
@@ -98,7 +100,7 @@ class Doorway:
     def _left(self, visit: Visit, sock: socket.socket, _task: asyncio.Task[None]) -> None:
         """However it ended, also where it never began."""
         self._guests.left(visit)
-        if visit.connection is None:
+        if not visit.handed_over:
             sock.close()
 
     async def _admit(self, visit: Visit, sock: socket.socket, address: Address) -> None:
@@ -107,6 +109,7 @@ class Doorway:
             tune(sock, loopback=is_loopback(address.host))
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 encrypted = await _first_byte(loop, sock) == TLS_FIRST_BYTE
+                visit.handed_over = True
                 _, connection = await loop.connect_accepted_socket(
                     lambda: self._make(address, encrypted),
                     sock,

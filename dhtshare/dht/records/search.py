@@ -19,7 +19,7 @@ from dhtshare.dht.records.holding import Holding
 from dhtshare.dht.records.limits import ENTRY_TARGET
 from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.pager import Pager, Start
-from dhtshare.dht.records.paging import candidates
+from dhtshare.dht.records.paging import candidates, dealt
 from dhtshare.dht.records.query import Query
 from dhtshare.dht.records.streaming import Finder, stream
 from dhtshare.dht.records.union import Placed, Union
@@ -80,9 +80,10 @@ class Search:
         return run
 
     def _search_here(self, holding: Holding, key: bytes, found: Callable[[Found], None]) -> None:
-        """What we hold ourselves was verified when it came."""
+        """What we hold ourselves was verified when it came. In the order of pages: no network's entries go first."""
         wall = holding.record_wall()
-        for held in candidates(holding.store.set_of(key), self._query.words, holding.dht.rpc.now()):
+        matching = candidates(holding.store.set_of(key), self._query.words, holding.dht.rpc.now())
+        for _, held in dealt(matching):
             self._unite(reread(held.raw), holding, wall, found)
 
     async def _walk(self, holding: Holding, key: bytes, found: Callable[[Found], None]) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import random
 import socket
+import ssl
 import sys
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from dhtshare.transfer.messages import (
 )
 from dhtshare.transfer.outbox import MAX_SMALL_BYTES, Outbox
 from dhtshare.transfer.sockets import acknowledged
+from dhtshare.transfer.tls import client_context
 from tests.unit.transfer.raw_peer import RawPeer, dialled, serving
 from tests.unit.transfer.transfer_fakes import NETWORK, FileOffer, describe, peer
 
@@ -221,3 +223,27 @@ async def test_what_a_peer_took_is_known_by_its_acknowledgements() -> None:
         assert acknowledged(ours) == before + 1000
         taken.close()
     assert acknowledged(ours) is None, "closed"
+
+
+async def test_guests_that_leave_in_the_middle_of_tls_tear_nobody_away(offer: FileOffer) -> None:
+    """Whoever gets the number of a socket that was closed under its transport would be."""
+    context = client_context()
+    hello = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="x").do_handshake()
+    opening = hello.read()[:100]  # the beginning of a ClientHello: the handshake waits for the rest
+    loop = asyncio.get_running_loop()
+    async with peer(offer, rules=PUBLIC) as (_, address), peer(seed=2, rules=PUBLIC) as (fetcher, _own):
+        half = []
+        for number in range(5 * MAX_PER_IP):  # each beyond the eighth takes the place of another
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.bind(("127.0.0.9", 0))
+            await loop.sock_connect(sock, tuple(address))
+            await loop.sock_sendall(sock, opening)
+            half.append(sock)
+            await asyncio.sleep(0.01)
+            if number % 8 == 7:
+                assert (await fetcher.ask_have(PeerAddress(address), CONTENT)).complete
+        for sock in half:
+            sock.close()
