@@ -19,6 +19,8 @@ PROTOCOL_VERSION = 1
 DEFAULT_NETWORK = "dhtshare"
 NETWORK_ID_BYTES = 4
 MAX_NETWORK_NAME_BYTES = 64
+REMEMBERED = 16_384
+"""Addresses that a cache keeps the forms of: what a flood of forged sources leaves behind is some megabytes each."""
 LOWEST_GLOBAL_PORT = 1024
 """In the global scopes nobody is led to a port below: those are a system's own services."""
 
@@ -55,7 +57,7 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=REMEMBERED)
 def parse_ip(host: str) -> IPAddress | None:
     """The IP of a literal, IPv4-mapped IPv6 unwrapped and scope ids refused; None for anything else."""
     try:
@@ -112,7 +114,7 @@ class ScopeRules:
         try:
             return self._cache[host]
         except KeyError:
-            if len(self._cache) >= 65536:
+            if len(self._cache) >= REMEMBERED:
                 self._cache.clear()
             scope = self._cache[host] = self._decide(host)
             return scope
@@ -135,14 +137,14 @@ class ScopeRules:
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=REMEMBERED)
 def is_loopback(host: str) -> bool:
     """Whether a literal is a loopback address."""
     ip = parse_ip(host)
     return ip is not None and ip.is_loopback
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=REMEMBERED)
 def network_tag(host: str, scope: Scope) -> bytes:
     """What counts as one network when opinions are weighed: /24, /48, or in the LAN scope the address."""
     ip = parse_ip(host)

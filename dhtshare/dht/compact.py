@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from dhtshare.dht.contact import ID_BYTES, Contact
-from dhtshare.network import Address, parse_ip
+from dhtshare.network import REMEMBERED, Address, parse_ip
 
 ADDRESS4_BYTES = 6
 ADDRESS6_BYTES = 18
@@ -19,7 +19,7 @@ CONTACT4_BYTES = ID_BYTES + ADDRESS4_BYTES
 CONTACT6_BYTES = ID_BYTES + ADDRESS6_BYTES
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=REMEMBERED)
 def pack_address(address: Address) -> bytes:
     """6 or 18 bytes. The host must be an IP literal, as every `Address` from the wire is."""
     ip = parse_ip(address.host)
@@ -28,7 +28,7 @@ def pack_address(address: Address) -> bytes:
     return ip.packed + address.port.to_bytes(2, "big")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=REMEMBERED)
 def unpack_address(raw: bytes) -> Address | None:
     """The address, or None for a wrong length or port 0. IPv4-mapped IPv6 is unwrapped."""
     port = int.from_bytes(raw[-2:], "big")
@@ -47,7 +47,7 @@ def pack_contact(contact: Contact) -> bytes:
     return contact.node_id + pack_address(contact.address)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=REMEMBERED)
 def _unpack_contact(raw: bytes) -> Contact | None:
     address = unpack_address(raw[ID_BYTES:])
     return None if address is None else Contact(raw[:ID_BYTES], address)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from blake3 import blake3
 
 from dhtshare.dht.contact import ID_BYTES
-from dhtshare.network import Scope, parse_ip
+from dhtshare.network import REMEMBERED, Scope, parse_ip
 
 BOUND_BITS = 21
 _PREFIX = b"dhtshare/1 node id "
@@ -22,7 +22,7 @@ _MASK6 = bytes((0x01, 0x03, 0x07, 0x0F, 0x1F, 0x3F, 0x7F, 0xFF))
 _LAST_BOUND_BYTE = 0xF8  # 21 bits: two bytes and the high 5 bits of the third
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=REMEMBERED)
 def bound_prefix(host: str, r: int) -> bytes:
     """The first 3 bytes of the ids that `host` may have with this r (0 to 7); their low 3 bits are free, here 0."""
     ip = parse_ip(host)

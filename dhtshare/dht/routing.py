@@ -21,7 +21,7 @@ from dhtshare.dht.contact import ID_BITS, Contact
 from dhtshare.dht.diversity import PER_NETWORK_IN_TABLE, Diversity, port_allowed
 from dhtshare.dht.freshness import Freshness, farthest_first, unfilled
 from dhtshare.dht.nodeid import is_bound
-from dhtshare.network import Address, Scope
+from dhtshare.network import REMEMBERED, Address, Scope
 
 K = 20
 FEW_CONTACTS = 8
@@ -285,7 +285,7 @@ class Table(AdaptedTable):
             self._closest.changed(index)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=REMEMBERED)
 def _possible(contact: Contact) -> bool:
     """Whether a contact may be in a global scope: its port, and its id for its address."""
     return port_allowed(contact.address.port) and is_bound(contact.node_id, contact.address.host)

@@ -1,13 +1,14 @@
 """A node among nothing but hostile ones: what comes to it is noise, bent, replayed or a lie, as a request or an answer.
 
-Two grounds. In virtual time the whole of a node that holds, publishes, searches and pulls meets a dozen liars whose
+Three grounds. In virtual time the whole of a node that holds, publishes, searches and pulls meets a dozen liars whose
 answers carry the right message id and address, for only such are looked at. On real sockets a node meets a flood from
-many ports. Both give one figure each: how many datagrams it took. What must not happen stands in `faults`.
+many ports, and without any a flood in which each datagram has a source of its own. What must not happen: `faults`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import random
 import socket
 from collections.abc import Iterator
@@ -265,6 +266,42 @@ async def _still_there(ground: Ground, victim: Person, honest: Person, net: Reco
     found = await victim.search("afterwards")
     if [one.entry.content_hash for one in found] != [content(4711)]:
         ground.faults.append("nothing can be published at the node any more")
+
+
+# ---- forged sources ------------------------------------------------------------------------------
+
+
+class _Nowhere:
+    """A transport to nobody: forged sources get their answers somewhere else."""
+
+    def sendto(self, data: bytes, address: Address) -> None:
+        assert len(data) <= MAX_DATAGRAM_BYTES
+
+    def close(self) -> None: ...
+
+
+def forged_sources(count: int, seed: int = 1) -> Ground:
+    """Requests that each come, it seems, from another address of the world, of either family, under another id."""
+    ground = Ground()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(ground.hear)
+        rng = random.Random(seed)
+        liar = Liar(rng)
+        dht = Dht(NETWORK, ScopeRules(), rng, lambda: EPOCH, reachable="yes")
+        dht.attach(_Nowhere(), ["0.0.0.0", "::"])
+        while ground.requests < count:
+            ground.requests += 1
+            four = rng.random() < 0.5
+            bits = (0x20 << 24) | rng.getrandbits(29) if four else (0x2A << 120) | rng.getrandbits(119)
+            host = str(ipaddress.IPv4Address(bits) if four else ipaddress.IPv6Address(bits))
+            dht.datagram_received(liar.request(rng.randbytes(8)), Address(host, rng.randrange(1024, 65536)))
+        if any(scope.contacts for scope in dht.scopes.values()):
+            ground.faults.append("a forged source is in the table")
+        await dht.stop()
+
+    asyncio.run(main())
+    return ground
 
 
 # ---- real sockets --------------------------------------------------------------------------------

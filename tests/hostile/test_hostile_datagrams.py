@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 
+from dhtshare import network
+from dhtshare.dht import compact, nodeid, routing
+from dhtshare.dht.rates import MAX_KEYS
 from dhtshare.dht.wire import HEADER_BYTES, MAX_DATAGRAM_BYTES, decode_request
 from dhtshare.errors import MalformedError
-from tests.hostile.datagrams import Liar, among_liars, on_sockets, well_formed
+from dhtshare.network import REMEMBERED
+from tests.hostile.datagrams import Liar, among_liars, forged_sources, on_sockets, well_formed
 from tests.sim.records_network import NETWORK
 
 
@@ -19,6 +23,16 @@ def test_a_node_that_holds_searches_and_publishes_among_liars() -> None:
 def test_a_real_socket_under_a_flood() -> None:
     ground = on_sockets(8_000)
     assert ground.faults == []
+
+
+def test_forged_sources_leave_little_behind() -> None:
+    """Each is another address: what is kept by address has a limit, and a low one. Its bytes: the bench."""
+    assert forged_sources(3_000).faults == []
+    caches = [value for module in (network, compact, nodeid, routing) for value in vars(module).values()]
+    sizes = [cache.cache_parameters()["maxsize"] for cache in caches if hasattr(cache, "cache_parameters")]
+    assert len(sizes) >= 7
+    assert max(sizes) <= REMEMBERED <= 16_384
+    assert MAX_KEYS <= REMEMBERED
 
 
 def test_the_liars_are_neither_all_true_nor_all_noise() -> None:

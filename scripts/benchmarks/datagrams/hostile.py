@@ -1,7 +1,8 @@
-"""A million random, bent and hostile datagrams and answers: half among liars in virtual time, half on real sockets.
+"""A million hostile datagrams: from forged sources, among liars in virtual time, and on real sockets.
 
 hostile-datagrams [DATAGRAMS [SEED]]. It must print 0 faults (an unhandled exception, a socket or a node that does not
-go on) and a growth of at most 64 MB, reckoned from after a first 50,000, when tables and caches are full.
+go on) and a growth of at most 64 MB: from the start for forged sources, each of which is a new address; for the others
+after a first 50,000, when tables and caches are full.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.datagrams import among_liars, on_sockets
+from tests.hostile.datagrams import among_liars, forged_sources, on_sockets
 
 DATAGRAMS = 1_000_000
-WARM_UP = 50_000
-GROUNDS = {"among_liars": among_liars, "on_sockets": on_sockets}
+GROUNDS = {  # and how many datagrams come before its memory is reckoned
+    "forged_sources": (forged_sources, 1_000),
+    "among_liars": (among_liars, 50_000),
+    "on_sockets": (on_sockets, 50_000),
+}
 LIMIT_MB = 64.0
 
 
@@ -23,10 +27,10 @@ def hostile(datagrams: str = str(DATAGRAMS), seed: str = "1") -> dict[str, Any]:
     """Each ground in turn."""
     figures: dict[str, Any] = {"seed": int(seed)}
     total, faults, growth = 0, 0, 0.0
-    for name, ground in GROUNDS.items():
-        ground(WARM_UP, seed=int(seed))
+    for name, (ground, warm_up) in GROUNDS.items():
+        ground(warm_up, seed=int(seed))
         before, began = _resident(), time.perf_counter()
-        met = ground(int(datagrams) // 2, seed=int(seed) + 1)
+        met = ground(int(datagrams) // len(GROUNDS), seed=int(seed) + 1)
         grown = _resident() - before
         figures[name] = {
             "requests": met.requests,
