@@ -77,6 +77,21 @@ class Claims:
         raw = os.pread(self._fd, _HEAD.size, 0)
         return len(raw) == _HEAD.size and raw.startswith(_MAGIC) and _HEAD.unpack(raw)[1] != content_hash
 
+    def doubt(self, content_hash: bytes, chunks: int) -> None:
+        """Says of all that is claimed that the disk may not hold it, though reading may still show it. Raises OSError.
+
+        After a failed fsync Linux calls the pages clean that never reached the disk: they read well, a further
+        fsync succeeds, and they are gone with the power. So `doubted` chunks are hashed and written once more.
+        """
+        os.pwrite(
+            self._fd, _HEAD.pack(_MAGIC, content_hash, NO_BOOT, chunks, _checksum(content_hash, NO_BOOT, chunks)), 0
+        )
+
+    def doubted(self) -> bool:
+        """Whether what is claimed has to be written again, not only hashed."""
+        raw = os.pread(self._fd, _HEAD.size, 0)
+        return len(raw) == _HEAD.size and _HEAD.unpack(raw)[2] == NO_BOOT
+
     def write(self, content_hash: bytes, have: Bitfield, boot: bytes) -> None:
         """Writes the whole file anew. Raises OSError."""
         head = _HEAD.pack(_MAGIC, content_hash, boot, have.length, _checksum(content_hash, boot, have.length))

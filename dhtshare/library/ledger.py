@@ -22,7 +22,7 @@ SYNC_BATCH_FILES = 256
 class Ledger:
     """The chunks that are here, those that are wanted, and the files that are whole and not fsynced yet.
 
-    Invariant: once `claims` is set, the bitmap says what `have` says.
+    Invariant: once `claims` is set, the bitmap says what `have` says; after a failed fsync it may claim more, doubted.
     """
 
     def __init__(self, layout: Layout, files: Collection[int]) -> None:
@@ -30,6 +30,8 @@ class Ledger:
         self.wanted = Bitfield(layout.chunk_count, (c for file in files for c in layout.chunks_of_file(file)))
         self.synced: set[int] = set()
         self.claims: Claims | None = None
+        self.doubted = False
+        """Whether the bitmap claims chunks that the next run has to hash and to write again."""
         self._layout = layout
         self._wanted_bytes = sum(layout.files[file].size for file in files)
         self._lock = threading.Lock()
@@ -69,12 +71,23 @@ class Ledger:
             self.synced.update(files)
 
     def files_lost(self, files: Iterable[int]) -> None:
-        """These could not be put on the disk: their chunks count as never written."""
+        """These could not be put on the disk: their chunks count as never written, and the next run doubts them."""
         with self._lock:
+            self.doubted = self._doubt()
             for chunk in (chunk for file in files for chunk in self._layout.chunks_of_file(file)):
                 self.have.discard(chunk)
-                with contextlib.suppress(OSError):  # the disk is failing; the next run hashes what it finds
-                    self._note(chunk)
+                if not self.doubted:
+                    with contextlib.suppress(OSError):
+                        self._note(chunk)
+
+    def _doubt(self) -> bool:
+        if self.claims is None:
+            return False
+        try:
+            self.claims.doubt(self._layout.content_hash, self._layout.chunk_count)
+        except OSError:
+            return False
+        return True
 
     def outside(self, files: Iterable[int]) -> Bitfield:
         """The chunks here that belong to none of these files."""

@@ -1,7 +1,7 @@
 """Taking up a fetch where an earlier run left it: whose part it is, and which of its claims hold.
 
 After a kill under the same boot, what the bitmap says is in the part; after a reboot each claimed chunk is
-hashed, since the bytes may never have reached the disk.
+hashed, since the bytes may never have reached the disk; after a failed fsync it is written again as well.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def resume(claims: Claims, parts: PartFiles, layout: Layout, have: Bitfield, rea
     if found is None:
         return False
     claimed, trusted = found
+    again = claims.doubted()
     by_file: dict[int, list[int]] = defaultdict(list)
     for chunk in claimed:
         if chunk not in have:
@@ -65,7 +66,7 @@ def resume(claims: Claims, parts: PartFiles, layout: Layout, have: Bitfield, rea
         if size is None or size > layout.files[file].size:
             continue
         inside = [chunk for chunk in chunks if layout.slot(chunk).offset + layout.slot(chunk).length <= size]
-        for chunk in inside if trusted else _hashed(parts, layout, file, inside, reader):
+        for chunk in inside if trusted else _hashed(parts, layout, file, inside, reader, again=again):
             have.add(chunk)
     return True
 
@@ -79,11 +80,18 @@ def forget_junk(root: int, part_name: str, kind: Kind) -> None:
         remove_tree(root, part_name)
 
 
-def _hashed(parts: PartFiles, layout: Layout, file: int, chunks: list[int], reader: Reader) -> list[int]:
+def _hashed(
+    parts: PartFiles, layout: Layout, file: int, chunks: list[int], reader: Reader, *, again: bool
+) -> list[int]:
     if layout.needs_descriptor(file):
         return []
+    right: list[int] = []
     fd = parts.borrow(file)
     try:
-        return [chunk for chunk, _ in reader.right_chunks(fd, layout, chunks)]
+        for chunk, data in reader.right_chunks(fd, layout, chunks):
+            if again:
+                parts.write(layout.slot(chunk), data)
+            right.append(chunk)
     finally:
         os.close(fd)
+    return right

@@ -240,7 +240,8 @@ class Unfinished:
         """Leaves what is verified for a later run, and no trace where that is nothing."""
         if not self._in_use.close():
             return
-        if not self._finished and not len(self._ledger.outside(self._finishing.target.whole)):
+        useless = not self._ledger.doubted and not len(self._ledger.outside(self._finishing.target.whole))
+        if not self._finished and useless:
             with contextlib.suppress(OSError):
                 self._remove_part()
         self._in_use.leave()

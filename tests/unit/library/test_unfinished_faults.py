@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dhtshare.errors import DhtshareError, DiskError
+from dhtshare.errors import DhtshareError, DiskError, LocalProtocolError
 from dhtshare.library.records import Kind
 from dhtshare.library.unfinished import IfExists, Unfinished
 from tests.unit.library.library_fakes import MIB, chunk_of, folder_layout, noise, write
@@ -95,9 +95,55 @@ def test_what_fsync_refused_counts_as_never_written(tmp_path: Path, monkeypatch:
         with pytest.raises(DiskError):
             fetch.finish()
     assert not fetch.complete, "the kernel drops the pages of a failed fsync and calls them clean"
+    with pytest.raises(LocalProtocolError):
+        fetch.finish()
     fetch.close()
+
+
+def test_what_fsync_refused_is_written_again_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages of a failed fsync read well and are clean: only a new write brings them to the disk."""
+    layout = folder_layout(FILES)
+    fetch = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
+    for index in range(layout.chunk_count):
+        fetch.store(index, chunk_of(layout, FILES, index))
+    with monkeypatch.context() as patch:
+        FailingDisk(patch, "fsync", 1, errno.EIO)
+        with pytest.raises(DiskError):
+            fetch.finish()
+    fetch.close()
+    real, written = os.pwrite, 0
+
+    def counted(fd: int, data: memoryview, offset: int) -> int:
+        nonlocal written
+        written += len(data)
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", counted)
     again = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
-    assert not again.complete
+    whole = {index for index in range(layout.chunk_count) if not layout.needs_descriptor(layout.slot(index).file)}
+    assert whole
+    assert set(again.missing()) == set(range(layout.chunk_count)) - whole, "nothing that can be hashed is fetched again"
+    assert written >= sum(layout.slot(index).length for index in whole)
+    for index in list(again.missing()):
+        again.store(index, chunk_of(layout, FILES, index))
+    assert is_right(again.finish())
+    again.close()
+
+
+def test_what_fsync_refused_and_rotted_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = folder_layout(FILES)
+    fetch = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
+    for index in range(layout.chunk_count):
+        fetch.store(index, chunk_of(layout, FILES, index))
+    with monkeypatch.context() as patch:
+        FailingDisk(patch, "fsync", 1, errno.EIO)
+        with pytest.raises(DiskError):
+            fetch.finish()
+    fetch.close()
+    for path in (path for path in fetch.part.rglob("*") if path.is_file()):
+        path.write_bytes(bytes(path.stat().st_size))  # what a reboot may show instead
+    again = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
+    assert set(again.missing()) == set(range(layout.chunk_count))
     again.close()
 
 
