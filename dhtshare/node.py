@@ -169,6 +169,7 @@ class Node:
         if not self.config.client:
             yield "seeding", self.seeding.run()
             yield "state", self._save_state_regularly()
+            yield "held", self.records.keep_saved(self._write_records)
             if self.config.share is not None:
                 yield "share", self.seeding.watch(self.config.share)
 
@@ -176,7 +177,7 @@ class Node:
         if not self.config.client:
             await self.seeding.leave()
             await self._keep_state(self.home.dht_state, self.dht.state())
-            await self._keep_state(self.home.records_state, self.records.state())
+            await self.records.save(self._write_records)
 
     async def _discover(self) -> None:
         """Meet the neighbours by multicast DNS."""
@@ -195,9 +196,15 @@ class Node:
             pause = STATE_SECONDS
 
     async def _keep_state(self, path: Path, state: bytes) -> None:
+        await asyncio.to_thread(self._write, path, state)
+
+    def _write_records(self, raw: bytes) -> None:
+        self._write(self.home.records_state, raw)
+
+    def _write(self, path: Path, raw: bytes) -> None:
         """What a node can do without: a disk that refuses it now is no reason to end."""
         try:
-            await asyncio.to_thread(write_atomic, path, state)
+            write_atomic(path, raw)
         except DiskError as error:
             log.warning("%s The node goes on without.", error)
 

@@ -124,6 +124,9 @@ async def _results(
                 "message": f"No other node is known yet; {_listed(alone)} will be announced when one is.",
             }
         )
+    warning = node.records.clock_warning
+    if warning is not None:
+        emit({"event": "message", "message": warning})
     raise_for(failures, results)
     if weak:
         error = QuorumError(

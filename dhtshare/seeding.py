@@ -11,10 +11,10 @@ import dataclasses
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dhtshare.content.descriptor import Descriptor, FileDescriptor
 from dhtshare.content.hasher import hash_file
@@ -130,18 +130,14 @@ class Seeding:
         """What the network said to this content's records, once it has said it."""
         return await self._announcer.receipt(content_hash)
 
-    def status(self) -> dict[str, Any]:
-        """Announcements in numbers: how many items have their receipt, their quorum, their records read back."""
-        receipts = list(self._announcer.receipts().values())
-        return {
-            "shared": len(self._announcer),
-            "announced": len(receipts),
-            "below_quorum": sum(not receipt.quorum for receipt in receipts),
-            "alone": sum(receipt.alone for receipt in receipts),
-            "acks": sum(receipt.acks for receipt in receipts),
-            "verified": sum(receipt.verified for receipt in receipts),
-            "next_renewal": min((receipt.next_renewal for receipt in receipts), default=None),
-        }
+    @property
+    def shared(self) -> int:
+        """How many contents are kept announced."""
+        return len(self._announcer)
+
+    def receipts(self) -> Collection[Receipt]:
+        """The last receipt of each content that has one."""
+        return self._announcer.receipts().values()
 
     # ---- what is signed -------------------------------------------------------------------------
 

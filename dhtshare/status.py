@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dhtshare.announced import announced, behind
 from dhtshare.dht.report import contact_report, status_report
 from dhtshare.errors import UsageError
 from dhtshare.library.recheck import recheck
@@ -74,6 +75,7 @@ async def status(node: Node, request: StatusRequest, emit: Emit) -> dict[str, An
     await node.library_changed(await asyncio.to_thread(recheck, node.catalogue))
     counts = node.catalogue.count()
     transfers = node.exchange.stats()
+    announcements = announced(node.seeding.receipts(), shared=node.seeding.shared, wall=time.time())
     return {
         **node.identity_fields(),
         "version": node.version,
@@ -84,8 +86,9 @@ async def status(node: Node, request: StatusRequest, emit: Emit) -> dict[str, An
         "contacts": node.contacts,
         "dht": status_report(node.dht),
         "records": node.records_held(),
-        "clock_is_wrong": node.records.clock_is_wrong,
-        "announcements": node.seeding.status(),
+        "clock_is_wrong": node.records.clock_warning is not None,
+        "announcements": announcements,
+        "warnings": [text for text in (node.records.clock_warning, behind(announcements)) if text],
         "library": {state.value: counts.get(state, 0) for state in counts},
         "transfers": {
             "connections": transfers.connections,

@@ -211,10 +211,14 @@ class Announcer:
             await self._keep_due(kept)
 
     def _keep(self, shared: Shared, receipt: Receipt, *, whole: bool) -> None:
-        """A renewal of part of a content's records does not stand for all of them."""
+        """A renewal of part of a content's records does not stand for all of them.
+
+        What fails together is tried again together, so the parts that were not renewed have their quorum.
+        """
         content_hash = shared.content_hash
-        if content_hash in self._agenda and (whole or content_hash not in self._receipts):
-            self._receipts[content_hash] = receipt
+        known = self._receipts.get(content_hash)
+        if content_hash in self._agenda:
+            self._receipts[content_hash] = receipt if whole or known is None else known.renewed(receipt)
         for future in self._waiting.pop(content_hash, ()):
             if not future.done():
                 future.set_result(receipt)

@@ -47,3 +47,16 @@ class RecordClock:
     def time(self, wall: float) -> float:
         """The time to use for records."""
         return wall + self.offset
+
+
+def clock_warning(clock: RecordClock) -> str | None:
+    """What to tell the user: how far off this machine's clock is, and what that means. None while it is near enough."""
+    offset = clock.offset
+    if not offset:
+        return None
+    hours = max(1, round(abs(offset) / 3600))
+    side = "behind" if offset > 0 else "ahead of"
+    return (
+        f"This machine's clock is about {hours} h {side} that of most other nodes; records use their time. "
+        "Set the clock right."
+    )

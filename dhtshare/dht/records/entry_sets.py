@@ -44,9 +44,9 @@ class EntrySets:
         return self._sets.keys()
 
     def records(self) -> Iterator[tuple[Held, list[bytes]]]:
-        """Each record once, with its keys."""
+        """Each record once, with its keys, as things stand: may be read in another thread while they change."""
         listed: dict[int, tuple[Held, list[bytes]]] = {}
-        for key, members in self._sets.items():
+        for key, members in self._sets.copy().items():
             for held in members:
                 listed.setdefault(id(held), (held, []))[1].append(key)
         return iter(listed.values())

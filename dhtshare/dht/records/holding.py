@@ -5,18 +5,21 @@ Also what the node itself provides while so few servers are known that it has to
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.records.budget import Budget
-from dhtshare.dht.records.clock import RecordClock
+from dhtshare.dht.records.clock import RecordClock, clock_warning
 from dhtshare.dht.records.provider import ProviderClaim
 from dhtshare.dht.records.service import RecordService
 from dhtshare.dht.records.store import RecordStore
 from dhtshare.dht.records.verifier import Verifier
 from dhtshare.dht.scope import ScopeDht
 from dhtshare.network import ScopeRules
+
+log = logging.getLogger(__name__)
 
 
 class Holding:
@@ -57,5 +60,9 @@ class Holding:
         return self.clock.time(self._wall())
 
     def heard(self, contact: Contact, theirs: int) -> None:
-        """A holder's answer told its time."""
+        """A holder's answer told its time. The user hears of it when most of them turn out to have another."""
+        known = self.clock.wrong
         self.clock.observe(contact.address, theirs, self._wall())
+        warning = None if known else clock_warning(self.clock)
+        if warning is not None:
+            log.warning("%s", warning)

@@ -48,8 +48,8 @@ class ProviderSets:
         return self._sets.keys()
 
     def records(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Every key with its kept records."""
-        return ((key, list(kept(raw))) for key, raw in self._sets.items())
+        """Every key with its kept records, as things stand: may be read in another thread while they change."""
+        return ((key, list(kept(raw))) for key, raw in self._sets.copy().items())
 
     def put(self, key: bytes, sender: Address, claim: ProviderClaim, now: float) -> Verdict:
         """Write down what the sender claims, for 3 hours from now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dhtshare.network import Address
 
@@ -14,7 +14,8 @@ class Receipt:
     Our own copies are no acks. `verified` counts keys whose record a fresh lookup found at a holder.
     `quorum`: more than half of min(target, live servers found, ourselves excluded) acknowledged each key, or
     nobody else is there yet (`alone`). `full` lists words whose holders have no room; they do not count
-    against it. `next_renewal` in Unix seconds.
+    against it. `next_renewal` in Unix seconds. `weakest`: of the key that is held least, by how many holders
+    of how many wanted.
     """
 
     keys: int
@@ -25,6 +26,16 @@ class Receipt:
     alone: bool
     full: tuple[str, ...] = ()
     next_renewal: float = 0.0
+    weakest: tuple[int, int] = (0, 0)
+
+    @property
+    def read_back(self) -> bool:
+        """Whether every key that holders have room for was found again."""
+        return self.verified + len(self.full) >= self.keys > 0
+
+    def renewed(self, part: Receipt) -> Receipt:
+        """This one after some of its records, which had quorum, were announced again with that outcome."""
+        return replace(self, quorum=part.quorum, alone=part.alone, next_renewal=part.next_renewal, weakest=part.weakest)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,10 +51,14 @@ class KeyTally:
     verified: bool = False
 
     @property
+    def wanted(self) -> int:
+        """How many could hold it; who has no room for it is not counted."""
+        return max(0, min(self.target, self.servers) - self.full)
+
+    @property
     def quorum(self) -> bool:
-        """Whether enough hold it; who has no room for it is not counted."""
-        wanted = min(self.target, self.servers) - self.full
-        return wanted <= 0 or 2 * self.acks > wanted
+        """Whether enough hold it."""
+        return not self.wanted or 2 * self.acks > self.wanted
 
 
 @dataclass(slots=True, eq=False)
@@ -71,4 +86,9 @@ class ReceiptTally:
             alone=not any(tally.servers for tally in tallies),
             full=tuple(dict.fromkeys(tally.word for tally in tallies if tally.full and tally.word is not None)),
             next_renewal=next_renewal,
+            weakest=min(
+                ((tally.acks, tally.wanted) for tally in tallies if tally.wanted),
+                key=lambda held: held[0] / held[1],
+                default=(0, 0),
+            ),
         )

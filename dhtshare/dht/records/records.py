@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from dhtshare.dht.dht import Dht
 from dhtshare.dht.records.budget import Budget
+from dhtshare.dht.records.clock import clock_warning
 from dhtshare.dht.records.find_providers import find_providers
 from dhtshare.dht.records.holding import Holding
 from dhtshare.dht.records.provider import Provider
@@ -19,6 +20,9 @@ from dhtshare.dht.records.verifier import Verifier
 from dhtshare.errors import MalformedError
 
 EXPIRE_SECONDS = 60.0
+FIRST_SAVE_SECONDS = 60.0
+SAVE_SECONDS = 300.0
+SAVED_BYTES_PER_SECOND = 64 << 10  # on average: a full store of 64 MB is written every 17 minutes
 
 
 class Records:
@@ -30,6 +34,7 @@ class Records:
         self._wall = wall
         self._budget = Budget()
         self._verifier = Verifier(dht.network)
+        self._saving = asyncio.Lock()
         self.holdings = [
             Holding(
                 scope,
@@ -64,15 +69,28 @@ class Records:
         return total
 
     @property
-    def clock_is_wrong(self) -> bool:
-        """Whether most holders have quite another time: the user should be told."""
-        return any(holding.clock.wrong for holding in self.holdings)
+    def clock_warning(self) -> str | None:
+        """A sentence for the user where most holders have quite another time."""
+        return next((text for holding in self.holdings if (text := clock_warning(holding.clock))), None)
 
-    def state(self) -> bytes:
-        """Every record, to be kept over a restart."""
-        now = asyncio.get_running_loop().time()
-        stores = {holding.dht.scope: holding.store for holding in self.holdings}
-        return encode_records(self._network, stores, now=now, wall=self._wall())
+    async def save(self, write: Callable[[bytes], None]) -> int:
+        """Have `write` keep every record over a restart; how many bytes that is.
+
+        All of it happens in a thread, beside what the node does, and never twice at once.
+        """
+        async with self._saving:
+            now, wall = asyncio.get_running_loop().time(), self._wall()
+            stores = {holding.dht.scope: holding.store for holding in self.holdings}
+            raw = await asyncio.to_thread(encode_records, self._network, stores, now=now, wall=wall)
+            await asyncio.to_thread(write, raw)
+            return len(raw)
+
+    async def keep_saved(self, write: Callable[[bytes], None]) -> None:
+        """Save now and then, for ever, so that a kill or a power cut loses minutes; the rarer the more there is."""
+        pause = FIRST_SAVE_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            pause = max(SAVE_SECONDS, await self.save(write) / SAVED_BYTES_PER_SECOND)
 
     async def run(self) -> None:
         """Drop what has expired and pull what we should hold, for ever."""

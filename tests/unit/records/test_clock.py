@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dhtshare.dht.records.clock import MAX_HOLDERS, TOLERANCE, RecordClock
+from dhtshare.dht.records.clock import MAX_HOLDERS, TOLERANCE, RecordClock, clock_warning
 from dhtshare.network import Address
 
 
@@ -51,3 +51,16 @@ def test_old_opinions_are_forgotten() -> None:
     for number in range(MAX_HOLDERS):
         made.observe(Address(f"10.0.1.{number}", 1), 1000.0, 1000.0)
     assert made.offset == 0.0
+
+
+@pytest.mark.parametrize(
+    ("offset", "said"), [(86400.0, "24 h behind that"), (-86400.0, "24 h ahead of that"), (3700.0, "1 h behind that")]
+)
+def test_the_user_is_told_how_far_off_the_clock_is(offset: float, said: str) -> None:
+    warning = clock_warning(clock(offset, offset, offset))
+    assert warning is not None
+    assert said in warning
+
+
+def test_a_clock_that_is_near_enough_is_not_spoken_of() -> None:
+    assert clock_warning(clock(60.0, 60.0, 60.0)) is None

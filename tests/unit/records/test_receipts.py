@@ -1,0 +1,66 @@
+"""What an announcement came to: quorum, the key held least, what was read back."""
+
+from __future__ import annotations
+
+from dhtshare.dht.records.receipts import KeyTally, Receipt, ReceiptTally
+from dhtshare.network import Address
+
+
+def tally(acks: int, servers: int, *, target: int = 20, full: int = 0, verified: bool = False) -> KeyTally:
+    return KeyTally(bytes([acks]) * 20, target, servers=servers, acks=acks, full=full, verified=verified)
+
+
+def test_quorum_is_more_than_half_of_those_who_could_hold_it() -> None:
+    assert not tally(10, 40).quorum
+    assert tally(11, 40).quorum
+    assert not tally(2, 4).quorum
+    assert tally(3, 4).quorum
+    assert tally(0, 0).quorum  # nobody is there to refuse
+
+
+def test_who_has_no_room_is_not_counted() -> None:
+    assert tally(0, 10, target=10, full=10).quorum
+    assert tally(3, 10, target=10, full=5).quorum
+    assert not tally(2, 10, target=10, full=5).quorum
+    assert tally(2, 10, target=10, full=5).wanted == 5
+
+
+def gathered(*keys: KeyTally) -> Receipt:
+    whole = ReceiptTally(list(keys), {Address("10.0.0.1", 1), Address("10.0.0.2", 1)})
+    return whole.receipt(77.0)
+
+
+def test_a_receipt_adds_up_its_keys() -> None:
+    receipt = gathered(tally(18, 40, verified=True), tally(6, 40, target=10), tally(10, 40, target=10, verified=True))
+    assert (receipt.keys, receipt.acks, receipt.holders, receipt.verified) == (3, 34, 2, 2)
+    assert receipt.quorum
+    assert not receipt.alone
+    assert receipt.weakest == (6, 10)
+    assert not receipt.read_back
+    assert receipt.next_renewal == 77.0
+
+
+def test_one_key_in_two_scopes_is_one_key() -> None:
+    receipt = gathered(tally(5, 5, verified=True), tally(5, 5))
+    assert (receipt.keys, receipt.acks, receipt.verified) == (1, 10, 1)
+    assert receipt.read_back
+
+
+def test_nobody_there_is_alone_and_an_empty_receipt_is_not_read_back() -> None:
+    assert gathered(tally(0, 0)).alone
+    assert gathered(tally(0, 0)).weakest == (0, 0)
+    assert not ReceiptTally().receipt(0.0).read_back
+
+
+def test_a_full_word_is_named_once_and_not_waited_for() -> None:
+    receipt = gathered(KeyTally(b"k" * 20, 10, "common", servers=9, full=9), KeyTally(b"k" * 20, 10, "common", full=1))
+    assert receipt.full == ("common",)
+    assert receipt.read_back
+
+
+def test_a_partial_renewal_changes_when_and_how_well_but_not_what_was_counted() -> None:
+    whole = gathered(tally(18, 40, verified=True), tally(10, 40, target=10, verified=True))
+    part = ReceiptTally([tally(3, 40)]).receipt(99.0)
+    renewed = whole.renewed(part)
+    assert (renewed.keys, renewed.acks, renewed.verified) == (2, 28, 2)
+    assert (renewed.quorum, renewed.next_renewal, renewed.weakest) == (False, 99.0, (3, 20))
