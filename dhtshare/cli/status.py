@@ -5,7 +5,6 @@ Every figure of the result object is told with -v and with --json; the page tell
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,15 +22,14 @@ def status(session: Session) -> int:
     return session.ask_running("status", {}, view)
 
 
-def status_page(result: dict[str, Any], wall: float | None = None) -> list[Block]:
-    """The page; `wall` is the Unix time of now."""
-    wall = time.time() if wall is None else wall
+def status_page(result: dict[str, Any]) -> list[Block]:
+    """What a person acts on."""
     title = f"Listening on {result['address']} for {human_seconds(result['uptime'])}"
     pairs = [
         ("network", _network(result)),
         *((f"  {_SCOPES.get(kind, kind)}", _scope(kind, scope)) for kind, scope in result["dht"]["scopes"].items()),
         ("library", _library(result["library"])),
-        ("announced", _announced(result["announcements"], wall)),
+        ("announced", _announced(result["announcements"])),
         ("held for others", _records(result["records"])),
         ("transfers", _transfers(result["transfers"])),
         ("download", _rate(result["rates"], "download")),
@@ -69,15 +67,11 @@ def _library(states: dict[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in states.items() if count) or "nothing shared yet"
 
 
-def _announced(announcements: dict[str, Any], wall: float) -> str:
+def _announced(announcements: dict[str, Any]) -> str:
     if not announcements["shared"]:
         return "nothing to announce"
-    parts = [f"{announcements['announced']} of {counted(announcements['shared'], 'item')}"]
-    if announcements["acks"]:
-        parts.append(counted(announcements["acks"], "copy", "copies") + " on other nodes")
-    if (due := announcements.get("next_renewal")) is not None:
-        parts.append("renewal due" if due <= wall else f"renews in {human_seconds(due - wall)}")
-    return ", ".join(parts)
+    items = f"{announcements['announced']} of {counted(announcements['shared'], 'item')}"
+    return f"{items}: {announcements['summary']}"
 
 
 def _records(records: dict[str, int]) -> str:
@@ -101,12 +95,9 @@ def _rate(rates: dict[str, Any], way: str) -> str:
 
 def _warnings(result: dict[str, Any]) -> Iterator[str]:
     """What somebody should do something about."""
-    announcements, states = result["announcements"], result["library"]
+    states = result["library"]
     if not result["contacts"]:
         yield "No other node is known yet. Name one with: dhtshare node --bootstrap HOST:PORT"
-    elif announcements["below_quorum"]:
-        weak = counted(announcements["below_quorum"], "item")
-        yield f"{weak} announced below quorum; it is tried again by itself."
     if states.get("shared") and any(scope.get("dialable") is False for scope in result["dht"]["scopes"].values()):
         yield (
             f"What is shared here cannot be fetched from outside: forward TCP and UDP port {_port(result)} to this "
@@ -114,6 +105,4 @@ def _warnings(result: dict[str, Any]) -> Iterator[str]:
         )
     if lost := states.get("changed", 0) + states.get("missing", 0):
         yield f"{counted(lost, 'item')} changed or gone since it was published, and not offered; see: dhtshare list"
-    if result["clock_is_wrong"]:
-        yield "This machine's clock differs by more than an hour from most other nodes'; set it."
-    yield from result.get("warnings", ())
+    yield from result["warnings"]
