@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +142,7 @@ class Node:
             hosts += read_bootstrap_file(self.config.bootstrap_file)
         elif not hosts and self.config.network == DEFAULT_NETWORK:
             hosts = shipped_bootstrap_nodes()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(BOOTSTRAP_SECONDS):
-                await self.dht.bootstrap(hosts)
+        await self.dht.bootstrap_within(BOOTSTRAP_SECONDS, hosts)
 
     # ---- the tasks of a life --------------------------------------------------------------------
 

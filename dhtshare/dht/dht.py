@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 
 from dhtshare.dht.bootstrap import Bootstrap, HostPort, Resolver, system_resolver
 from dhtshare.dht.contact import Contact
@@ -22,6 +23,7 @@ from dhtshare.network import Address, Scope, ScopeRules, is_loopback, parse_ip
 
 MAX_BOOTSTRAP_CONTACTS = 40  # saved contacts asked at once when we join
 RESOLVE_AGAIN_SECONDS = 60.0
+SILENT_SECONDS = 0.5  # what those who have not answered still get, once a scope has joined
 Charge = Callable[[int, int], None]
 
 
@@ -105,6 +107,23 @@ class Dht:
             self._bootstrap.resolve(self._join_by),
         )
         return self.contacts
+
+    async def bootstrap_within(self, seconds: float, hosts: Iterable[HostPort] = ()) -> None:
+        """`bootstrap`, not waited for longer than this, nor for the silent ones once a scope has joined.
+
+        After a restart most saved contacts may be dead; whoever waits for a node to be ready waits for none of them.
+        """
+        loop = asyncio.get_running_loop()
+        with suppress(TimeoutError), ExitStack() as watching:
+            async with asyncio.timeout(seconds) as limit:
+
+                def joined() -> None:
+                    limit.reschedule(min(limit.when() or 0.0, loop.time() + SILENT_SECONDS))
+
+                for scope in self.scopes.values():
+                    scope.on_joined.append(joined)
+                    watching.callback(scope.on_joined.remove, joined)
+                await self.bootstrap(hosts)
 
     async def run(self) -> None:
         """Keep every scope alive, for ever."""

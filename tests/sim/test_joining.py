@@ -48,6 +48,30 @@ def test_joining_is_quick_where_all_is_well() -> None:
     in_the_sim(story)
 
 
+def test_whoever_waits_for_a_ready_node_does_not_wait_for_the_dead() -> None:
+    async def story(internet: Internet) -> None:
+        servers = await internet.grow(8)
+        dead = [(f"9.9.{number}.9", PORT) for number in range(9)]
+        newcomer = internet.add()
+        began = internet.loop.time()
+        await newcomer.dht.bootstrap_within(8.0, [*dead, place(servers[0])])
+        assert newcomer.scope.joined
+        assert internet.loop.time() - began < 2.0
+
+    in_the_sim(story)
+
+
+def test_where_nobody_answers_the_wait_is_bounded() -> None:
+    async def story(internet: Internet) -> None:
+        newcomer = internet.add()
+        began = internet.loop.time()
+        await newcomer.dht.bootstrap_within(3.0, [("9.9.9.9", PORT)])
+        assert not newcomer.scope.joined
+        assert internet.loop.time() - began <= 3.0
+
+    in_the_sim(story)
+
+
 def test_a_dead_name_server_keeps_nobody_from_joining_by_address() -> None:
     async def story(internet: Internet) -> None:
         servers = await internet.grow(5)
