@@ -15,7 +15,7 @@ PUBLIC = ("--treat-as-public", "127.0.0.0/8")
 
 def start(network: Network, host: str, *options: object) -> Node:
     """A node at a loopback address of its own; each 127.N.0.0/16 is another network to its neighbours."""
-    node = network.home().node("--host", host, "--port", 4470, *PUBLIC, *options)
+    node = network.home().node("--host", host, *PUBLIC, *options)
     network.bootstrap = network.bootstrap or node.address
     return node
 
@@ -63,10 +63,9 @@ def test_who_says_that_it_cannot_be_reached_stays_a_client(shared_network: Netwo
 
 def test_a_second_node_of_one_ip_is_in_nobody_s_table(shared_network: Network, servers: list[Node]) -> None:
     """One node an IP: places in the DHT cost addresses. Only its neighbour at that IP may know it."""
-    options = ("--port", 4471, *PUBLIC, "--reachable", "yes")
-    second = shared_network.home().node("--host", "127.31.0.1", *options)
+    second = start(shared_network, "127.31.0.1", "--reachable", "yes")
     second.run("search", "whatever", code=4)
-    assert all("127.31.0.1:4471" not in known(server) for server in servers[1:])
+    assert all(second.address not in known(server) for server in servers[1:])
     second.stop()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
@@ -140,10 +141,20 @@ def settings(data: bytes) -> None:
         NodeConfig(home=Path("/nowhere"), treat_as_public=(text,), reachable=text or "auto")
 
 
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    logger = logging.getLogger("dhtshare")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def nodes(data: bytes) -> None:
-    """A list of nodes to join by."""
-    logging.getLogger("dhtshare").setLevel(logging.CRITICAL)  # each bad line is a warning
-    with contextlib.suppress(UsageError):
+    """A list of nodes to join by, each bad line of which is a warning."""
+    with _unlogged(), contextlib.suppress(UsageError):
         for host, port in parse_bootstrap(_text(data), "fuzz"):
             assert host
             assert 0 < port < 1 << 16
