@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.messages import Body, Reply
@@ -18,6 +19,12 @@ from dhtshare.errors import NetworkError
 SENDINGS = 2  # the first and one retransmission
 PATIENCE = 2.0  # the wait after the retransmission, in first waits
 PARTS_GAP_SECONDS = 0.5  # how long the further datagrams of an answer may lag behind the last one
+
+
+class Timer(Protocol):
+    """What a loop gives for a call to come: asyncio's handle, or that of another loop."""
+
+    def cancel(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Call:
         self.wait = wait
         self.sendings = 0
         self.sent_at = 0.0
-        self.timer: object = None
+        self.timer: Timer | None = None
         self._first: ResponseMessage | None = None
         self._parts: dict[int, Body] = {}
 

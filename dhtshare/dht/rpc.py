@@ -219,7 +219,7 @@ class Rpc(AdaptedProtocol):
 
     def _finish(self, call: Call) -> None:
         del self._calls[call.identifier]
-        if isinstance(call.timer, asyncio.TimerHandle):
+        if call.timer is not None:
             call.timer.cancel()
 
     # ---- datagrams in --------------------------------------------------------------------------
@@ -253,7 +253,7 @@ class Rpc(AdaptedProtocol):
         if call.take(message):
             self._complete(call)
         else:
-            if isinstance(call.timer, asyncio.TimerHandle):
+            if call.timer is not None:
                 call.timer.cancel()
             call.timer = self._loop.call_later(PARTS_GAP_SECONDS, self._timeout, msg_id)
 
