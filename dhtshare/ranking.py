@@ -25,8 +25,8 @@ class Hit:
     content_hash: bytes
     kind: str
     size: int
-    names: Counter[str] = field(default_factory=Counter)
-    publishers: set[bytes] = field(default_factory=set)
+    #: who published it, and how each calls it
+    publishers: dict[bytes, str] = field(default_factory=dict)
     #: networks of confirmed providers, see network.network_tag
     networks: set[bytes] = field(default_factory=set)
     #: confirmed providers; None while nobody was asked
@@ -35,11 +35,12 @@ class Hit:
     @property
     def name(self) -> str:
         """What most publishers call it; among equals the first in order of the alphabet."""
-        return min(self.names, key=lambda name: (-self.names[name], name))
+        return self.other_names()[0]
 
     def other_names(self) -> list[str]:
         """Every name it goes by, the most used first, at most MAX_NAMES."""
-        return sorted(self.names, key=lambda name: (-self.names[name], name))[:MAX_NAMES]
+        names = Counter(self.publishers.values())
+        return sorted(names, key=lambda name: (-names[name], name))[:MAX_NAMES]
 
 
 class HitList:
@@ -62,8 +63,7 @@ class HitList:
         fresh = hit is None
         if hit is None:
             hit = self._hits[key] = Hit(content_hash, kind, size)
-        hit.publishers.add(publisher)
-        hit.names[name] += 1
+        hit.publishers[publisher] = name
         return hit if fresh else None
 
     def withdraw(self, publisher: bytes, content_hash: bytes) -> None:
@@ -73,7 +73,7 @@ class HitList:
         self._seen.discard((publisher, content_hash))
         for key, hit in list(self._hits.items()):
             if key[0] == content_hash and publisher in hit.publishers:
-                hit.publishers.discard(publisher)
+                del hit.publishers[publisher]
                 if not hit.publishers:
                     del self._hits[key]
 

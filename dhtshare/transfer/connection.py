@@ -9,9 +9,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, cast
+from typing import cast
 
 from dhtshare.errors import DhtshareError, IntegrityError, NetworkError, RemoteProtocolError
 from dhtshare.network import Address
@@ -40,82 +39,15 @@ from dhtshare.transfer.messages import (
     Request,
     Unchoke,
 )
-from dhtshare.transfer.messages import Answer as AnswerMessage
 from dhtshare.transfer.outbox import Outbox
-from dhtshare.transfer.ratelimit import Limits, Meter
+from dhtshare.transfer.parties import EncryptionNeededError, Expecting, Follower, Handler, Shared
+from dhtshare.transfer.ratelimit import Meter
 from dhtshare.transfer.sockets import acknowledged
-from dhtshare.transfer.workers import Workers
 
 STUCK_SECONDS = 20.0
 FLOOR_RATE = 4096
 """An answer that its peer takes more slowly than this (bytes a second), for so long, is no running transfer
 (threats.md, starting constants)."""
-
-
-class EncryptionNeededError(NetworkError):
-    """The listener answers over TLS only."""
-
-
-class Expecting(Protocol):
-    """Somebody who made a request."""
-
-    def place(self, length: int) -> memoryview | None:
-        """The answer's payload begins: where to put it; None to skip it. In any thread. Raises RemoteProtocolError."""
-
-    def answered(self, answer: AnswerMessage, payload: memoryview | None) -> None:
-        """The answer is here, whole. Raises RemoteProtocolError."""
-
-    def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
-        """Instead of `answered` when a worker thread received DATA: do there what takes long, return the rest.
-
-        What is returned is called on the loop and may raise RemoteProtocolError.
-        """
-
-    def lost(self, error: Exception) -> None:
-        """No answer will come: the connection ended."""
-
-
-class Handler(Protocol):
-    """What a connection asks of the one that owns it."""
-
-    def greeted(self, connection: Connection, hello: Hello | None) -> None:
-        """The transport is up (`hello` None), or the peer's HELLO came: say ours, or raise DhtshareError."""
-
-    def requested(self, connection: Connection, request: Request) -> None:
-        """The peer asks."""
-
-    def cancelled(self, connection: Connection, request: int) -> None:
-        """The peer no longer wants an answer."""
-
-    def closed(self, connection: Connection) -> None:
-        """The connection ended."""
-
-
-class Follower(Protocol):
-    """A swarm that uses a connection."""
-
-    def has_more(self, connection: Connection, content: bytes, runs: tuple[int, ...]) -> None:
-        """The peer verified more chunks: first, count, first, count, …"""
-
-    def given(self, connection: Connection, content: bytes, runs: tuple[int, ...]) -> None:
-        """The peer gives these chunks to others."""
-
-    def choking(self, connection: Connection) -> None:
-        """The peer choked or unchoked us: see `connection.choked`."""
-
-    def closed(self, connection: Connection) -> None:
-        """The connection ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all connections of an exchange use together."""
-
-    limits: Limits
-    senders: Workers
-    receivers: Workers
-    keep: Callable[[asyncio.Task[None]], None]
-    """Takes ownership of a task."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -265,7 +197,7 @@ class Connection(asyncio.BufferedProtocol):
     # What the transport says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's and TLS's are none by class, all are by method
+        transport = cast("asyncio.Transport", transport)  # TLS's is none by class, but by method
         self._transport = transport
         shared, plain = self._shared, not self.encrypted
         receiving, sending = (_duplicate(transport), _duplicate(transport)) if plain else (None, None)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from dhtshare.errors import NetworkError
 from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope, ScopeRules, is_loopback
-from dhtshare.transfer.connection import Connection, EncryptionNeededError
+from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.dials import Attempts
 from dhtshare.transfer.greeting import Greeter
+from dhtshare.transfer.parties import EncryptionNeededError
 from dhtshare.transfer.sockets import tune
 from dhtshare.transfer.tls import client_context
 

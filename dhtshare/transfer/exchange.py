@@ -21,12 +21,13 @@ from dhtshare.identity import SigningKey
 from dhtshare.network import Address, ScopeRules
 from dhtshare.transfer.asking import DescriptorHunt, FoundDescriptor, PeerHas, ask_have
 from dhtshare.transfer.buffers import Buffers
-from dhtshare.transfer.connection import Connection, Shared
+from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.dialler import Dialler, PeerAddress
 from dhtshare.transfer.dials import Attempts
 from dhtshare.transfer.doorway import Doorway
 from dhtshare.transfer.greeting import Greeter, Manners
 from dhtshare.transfer.messages import Ask, Hello, Request
+from dhtshare.transfer.parties import Shared
 from dhtshare.transfer.ports import Shelf
 from dhtshare.transfer.ratelimit import Limits
 from dhtshare.transfer.seeder import GIVEN_SECONDS, HAVE_SECONDS, Seeder

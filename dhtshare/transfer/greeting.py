@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from dhtshare.errors import IntegrityError, NetworkError, RemoteProtocolError
 from dhtshare.identity import SigningKey
 from dhtshare.network import Scope, ScopeRules, is_loopback
-from dhtshare.transfer.connection import Connection, EncryptionNeededError
+from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.messages import NONCE_BYTES, Hello, Reason, Refused
+from dhtshare.transfer.parties import EncryptionNeededError
 from dhtshare.transfer.tls import hello_proof, peer_id_of, proves
 
 

@@ -14,11 +14,12 @@ from dhtshare.content.layout import Layout
 from dhtshare.errors import DhtshareError, IntegrityError, NetworkError, RemoteProtocolError
 from dhtshare.network import Address
 from dhtshare.transfer.asking import PeerHas, ask_have
-from dhtshare.transfer.connection import Connection, Follower
+from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.dialler import PeerAddress
 from dhtshare.transfer.dials import Attempts, Candidate, Dials
 from dhtshare.transfer.exchange import Exchange
 from dhtshare.transfer.messages import TAG_BYTES
+from dhtshare.transfer.parties import Follower
 from dhtshare.transfer.runs import Runs
 from dhtshare.transfer.twins import Twins
 

@@ -5,8 +5,7 @@ from dhtshare.ranking import MAX_NAMES, Hit, HitList, deal, rank
 
 def hit(number: int, publisher: int, networks: tuple[int, ...] = ()) -> Hit:
     made = Hit(number.to_bytes(32, "big"), "file", 1)
-    made.names["n"] += 1
-    made.publishers.add(publisher.to_bytes(32, "big"))
+    made.publishers[publisher.to_bytes(32, "big")] = "n"
     made.networks = {bytes([network]) for network in networks}
     return made
 
@@ -22,6 +21,15 @@ def test_five_publishers_of_one_content_are_one_hit() -> None:
     assert len(only.publishers) == 5
     assert only.name == "a"  # as often as b, first in the alphabet
     assert only.other_names() == ["a", "b", "c"]
+
+
+def test_a_publisher_that_withdraws_takes_its_name_along() -> None:
+    hits = HitList()
+    for publisher, name in ((b"p", "spam"), (b"q", "song")):
+        hits.add(content_hash=b"c" * 32, kind="file", size=7, name=name, publisher=publisher * 32)
+    hits.withdraw(b"p" * 32, b"c" * 32)
+    (only,) = hits.hits()
+    assert (only.name, only.other_names()) == ("song", ["song"])
 
 
 def test_one_publisher_counts_once() -> None:
@@ -52,7 +60,7 @@ def test_deal_is_round_robin() -> None:
 
 def test_distinct_networks_come_first_and_keys_weigh_nothing() -> None:
     loud = hit(1, 1)
-    loud.publishers |= {bytes([number]) * 32 for number in range(200)}
+    loud.publishers |= {bytes([number]) * 32: "n" for number in range(200)}
     held = hit(2, 2, networks=(1,))
     held_widely = hit(3, 3, networks=(1, 2))
     assert rank([loud, held, held_widely]) == [held_widely, held, loud]
