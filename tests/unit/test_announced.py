@@ -27,9 +27,9 @@ def test_of_many_the_weakest_speaks_and_the_next_renewal() -> None:
 
 
 def test_a_full_word_is_not_waited_for_when_reading_back() -> None:
-    full = dataclasses.replace(GOOD, verified=2, full=("common",))
+    full = dataclasses.replace(GOOD, verified=2, full=("common",), no_room=1)
     assert announced([full], shared=1, wall=WALL)["read_back"] == 1
-    assert announced([dataclasses.replace(full, full=())], shared=1, wall=WALL)["read_back"] == 0
+    assert announced([dataclasses.replace(full, no_room=0)], shared=1, wall=WALL)["read_back"] == 0
 
 
 def test_below_quorum_and_late_are_warned_of() -> None:

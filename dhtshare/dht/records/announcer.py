@@ -201,7 +201,7 @@ class Announcer:
             self._agenda.announced(
                 shared, now, provider=shared in provided, entry=shared in entered, quorum=outcome.quorum
             )
-            shared.read_back |= outcome.verified == outcome.keys
+            shared.read_back |= outcome.read_back
             times = [at for at in (shared.provider_at, shared.entry_at) if at is not None]
             receipt = tally.receipt(wall + min(times) - now)
             self._keep(shared, receipt, whole=shared in provided and (shared.entry_at is None or shared in entered))

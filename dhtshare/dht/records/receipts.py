@@ -13,9 +13,9 @@ class Receipt:
 
     Our own copies are no acks. `verified` counts keys whose record a fresh lookup found at a holder.
     `quorum`: more than half of min(target, live servers found, ourselves excluded) acknowledged each key, or
-    nobody else is there yet (`alone`). `full` lists words whose holders have no room; they do not count
-    against it. `next_renewal` in Unix seconds. `weakest`: of the key that is held least, by how many holders
-    of how many wanted.
+    nobody else is there yet (`alone`). `full` lists words that a holder had no room for; it does not count
+    against it. `no_room` counts the keys that nobody has room for, and that were not found again. `next_renewal`
+    in Unix seconds. `weakest`: of the key that is held least, by how many holders of how many wanted.
     """
 
     keys: int
@@ -25,13 +25,14 @@ class Receipt:
     quorum: bool
     alone: bool
     full: tuple[str, ...] = ()
+    no_room: int = 0
     next_renewal: float = 0.0
     weakest: tuple[int, int] = (0, 0)
 
     @property
     def read_back(self) -> bool:
-        """Whether every key that holders have room for was found again."""
-        return self.verified + len(self.full) >= self.keys > 0
+        """Whether every key that some holder has room for was found again."""
+        return self.verified + self.no_room >= self.keys > 0
 
     def renewed(self, part: Receipt) -> Receipt:
         """This one after some of its records, which had quorum, were announced again with that outcome."""
@@ -53,7 +54,7 @@ class KeyTally:
     @property
     def wanted(self) -> int:
         """How many could hold it; who has no room for it is not counted."""
-        return max(0, min(self.target, self.servers) - self.full)
+        return max(0, min(self.target, self.servers - self.full))
 
     @property
     def quorum(self) -> bool:
@@ -77,14 +78,19 @@ class ReceiptTally:
     def receipt(self, next_renewal: float) -> Receipt:
         """What it comes to."""
         tallies = self.keys
+        keys = {tally.key for tally in tallies}
+        verified = {tally.key for tally in tallies if tally.verified}
+        full = {tally.key for tally in tallies if tally.full}
+        wanted = {tally.key for tally in tallies if tally.wanted}
         return Receipt(
-            keys=len({tally.key for tally in tallies}),
+            keys=len(keys),
             acks=sum(tally.acks for tally in tallies),
             holders=len(self.holders),
-            verified=len({tally.key for tally in tallies if tally.verified}),
+            verified=len(verified),
             quorum=all(tally.quorum for tally in tallies),
             alone=not any(tally.servers for tally in tallies),
             full=tuple(dict.fromkeys(tally.word for tally in tallies if tally.full and tally.word is not None)),
+            no_room=len(full - wanted - verified),
             next_renewal=next_renewal,
             weakest=min(
                 ((tally.acks, tally.wanted) for tally in tallies if tally.wanted),

@@ -58,6 +58,28 @@ def test_a_full_word_is_named_once_and_not_waited_for() -> None:
     assert receipt.read_back
 
 
+def test_a_word_that_one_holder_has_no_room_for_excuses_no_other() -> None:
+    """Found again at nine holders and refused by the tenth, it once stood for a second word that nobody showed."""
+    crowded = KeyTally(b"k" * 20, 10, "common", servers=10, acks=9, full=1, verified=True)
+    unseen = KeyTally(b"l" * 20, 10, "rare", servers=10, acks=10)
+    receipt = gathered(crowded, unseen)
+    assert (receipt.full, receipt.verified, receipt.no_room) == (("common",), 1, 0)
+    assert not receipt.read_back
+
+
+def test_a_word_with_room_at_some_holder_has_to_be_found_there() -> None:
+    assert not gathered(KeyTally(b"k" * 20, 10, "common", servers=10, acks=1, full=9)).read_back
+    assert gathered(KeyTally(b"k" * 20, 10, "common", servers=10, full=10)).read_back
+    full, with_room = KeyTally(b"k" * 20, 10, "w", servers=9, full=9), KeyTally(b"k" * 20, 10, "w", servers=5, acks=5)
+    assert not gathered(full, with_room).read_back  # the other scope has room
+
+
+def test_in_a_crowded_region_more_are_asked_than_wanted_and_those_with_room_count() -> None:
+    twice_as_wide = KeyTally(b"k" * 20, 10, "w", servers=20, acks=4, full=10)
+    assert twice_as_wide.wanted == 10
+    assert not twice_as_wide.quorum
+
+
 def test_a_partial_renewal_changes_when_and_how_well_but_not_what_was_counted() -> None:
     whole = gathered(tally(18, 40, verified=True), tally(10, 40, target=10, verified=True))
     part = ReceiptTally([tally(3, 40)]).receipt(99.0)
