@@ -145,7 +145,7 @@ class Seeding:
         item = self._node.catalogue.item(content_hash)
         if item is None or not item.words:
             return None
-        wall = self._record_wall()
+        wall = self._node.records.record_wall()
         return sign_entry(
             self._node.identity.publisher,
             self._node.network,
@@ -159,7 +159,7 @@ class Seeding:
         )
 
     def _make_withdrawal(self, content_hash: bytes) -> bytes:
-        wall = self._record_wall()
+        wall = self._node.records.record_wall()
         return sign_withdrawal(
             self._node.identity.publisher,
             self._node.network,
@@ -173,10 +173,6 @@ class Seeding:
         with _disk_failures_told("records are renewed all the same"):
             return self._node.catalogue.next_sequence(int(wall * 1000))
         return int(wall * 1000)
-
-    def _record_wall(self) -> float:
-        holdings = self._node.records.holdings
-        return holdings[0].record_wall() if holdings else time.time()
 
     async def _keep_due(self, due: dict[bytes, float]) -> None:
         catalogue = self._node.catalogue

@@ -14,7 +14,16 @@ from typing import cast
 from dhtshare.content.keywords import keyword_key
 from dhtshare.dht.records.budget import Budget, Candidate
 from dhtshare.dht.records.entry import Entry, Withdrawal, reread
-from dhtshare.dht.records.held import Held, HeldSet, HeldWithdrawal, in_order, member, with_member, without_member
+from dhtshare.dht.records.held import (
+    Held,
+    HeldSet,
+    HeldWithdrawal,
+    deadline_by,
+    in_order,
+    member,
+    with_member,
+    without_member,
+)
 from dhtshare.dht.records.limits import ENTRY_OVERHEAD, ENTRY_TTL, KEY_OVERHEAD, Verdict
 from dhtshare.dht.records.signed import place_of, publisher_of, sequence_of
 
@@ -129,6 +138,12 @@ class EntrySets:
         if verdict is Verdict.STORED:
             self._attach(key, tombstone)
         return verdict
+
+    def judge(self, now: float, wall: float) -> None:
+        """Count anew when each record ends, at most MAX_AHEAD from now. `wall`: the record clock's Unix seconds."""
+        for members in self._sets.values():
+            for held in members:
+                held.deadline = deadline_by(held.raw, now, wall)
 
     def expire(self, now: float) -> int:
         """Let go what is past its deadline. The number of listings that went."""

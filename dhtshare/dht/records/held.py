@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from dhtshare.dht.records.signed import place_of
+from dhtshare.dht.records.limits import MAX_AHEAD
+from dhtshare.dht.records.signed import expires_of, place_of
 
 
 class Held:
@@ -35,6 +36,11 @@ class HeldWithdrawal(Held):
 
 
 HeldSet = tuple[Held, ...]
+
+
+def deadline_by(raw: bytes, now: float, wall: float) -> float:
+    """When a record ends, in monotonic seconds, if it is `wall` Unix seconds now; maybe past, never over 25 h ahead."""
+    return now + min(expires_of(raw) - wall, MAX_AHEAD)
 
 
 def _place(held: Held) -> bytes:

@@ -10,7 +10,7 @@ from dhtshare.dht.dht import Dht
 from dhtshare.dht.records.budget import Budget
 from dhtshare.dht.records.clock import clock_warning
 from dhtshare.dht.records.find_providers import find_providers
-from dhtshare.dht.records.holding import Holding
+from dhtshare.dht.records.holding import Holding, signing_time
 from dhtshare.dht.records.provider import Provider
 from dhtshare.dht.records.puller import Puller
 from dhtshare.dht.records.query import Query
@@ -68,6 +68,10 @@ class Records:
                 total[kind] += getattr(counts, kind)
         return total
 
+    def record_wall(self) -> float:
+        """The time to sign by: Unix seconds."""
+        return signing_time(self.holdings, self._wall())
+
     @property
     def clock_warning(self) -> str | None:
         """A sentence for the user where most holders have quite another time."""
@@ -103,7 +107,7 @@ class Records:
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
             for holding in self.holdings:
-                holding.store.expire(now=holding.dht.rpc.now())
+                holding.expire()
 
     def _restore(self, saved: bytes) -> None:
         now = asyncio.get_running_loop().time()

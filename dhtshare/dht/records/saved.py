@@ -5,6 +5,10 @@
 A signed record is [bytes, network that stored it, keys joined, whether it is a withdrawal]; provider records
 are [key, [[record without deadline, Unix seconds of its end], …]]. The hash tells a torn file from a whole
 one; the signatures were checked before the records came here and are not again.
+
+Signed records come back even if they are past by our clock, which may be wrong: the store answers with none
+of those, and lets them go once holders were heard (see `holding`). Provider records end after so many seconds,
+which even a wrong clock tells as long as nobody sets it; one that seems to have more than its 3 h left keeps 3.
 """
 
 from __future__ import annotations
@@ -18,10 +22,10 @@ from blake3 import blake3
 from dhtshare.content.keys import KEY_BYTES
 from dhtshare.dht.records.copies import MAX_TAG_BYTES
 from dhtshare.dht.records.fields import check_bytes
-from dhtshare.dht.records.held import Held, HeldWithdrawal
-from dhtshare.dht.records.limits import MAX_AHEAD
+from dhtshare.dht.records.held import Held, HeldWithdrawal, deadline_by
+from dhtshare.dht.records.limits import PROVIDER_TTL
 from dhtshare.dht.records.provider import HELD_BYTES, deadline_of, with_deadline
-from dhtshare.dht.records.signed import HEAD_BYTES, MAX_RECORD_BYTES, expires_of
+from dhtshare.dht.records.signed import HEAD_BYTES, MAX_RECORD_BYTES
 from dhtshare.dht.records.store import RecordStore
 from dhtshare.dht.records.stores import split_keys
 from dhtshare.errors import MalformedError
@@ -44,7 +48,7 @@ def encode_records(network: bytes, stores: Mapping[Scope, RecordStore], *, now: 
 def restore_records(
     raw: bytes, network: bytes, stores: Mapping[Scope, RecordStore], *, now: float, wall: float
 ) -> None:
-    """Put back what is not past by now, into empty stores.
+    """Put everything back, into empty stores; `wall` is our own clock, for no holder was heard yet.
 
     Raises MalformedError for bytes that are damaged, or of another network, version or shape; the stores may then
     hold some of them.
@@ -63,19 +67,17 @@ def restore_records(
                 check_bytes(key, KEY_BYTES, KEY_BYTES)
                 for record, ends in kept:
                     check_bytes(record, HELD_BYTES - _DEADLINE_BYTES, HELD_BYTES - _DEADLINE_BYTES)
-                    store.providers.restore(key, with_deadline(record, now + ends - wall), now)
+                    left = min(ends - wall, PROVIDER_TTL)
+                    store.providers.restore(key, with_deadline(record, now + left), now)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, msgpack.UnpackException) as error:
         raise MalformedError("The saved records have another shape.") from error
 
 
 def _held(signed: Iterable[list[Any]], now: float, wall: float) -> Iterator[tuple[Held, tuple[bytes, ...]]]:
-    """Those whose signed expiry is not past, nor further ahead than one may be."""
     for raw, tag, keys, withdrawn in signed:
         check_bytes(raw, HEAD_BYTES, MAX_RECORD_BYTES)
         check_bytes(tag, 0, MAX_TAG_BYTES)
-        left = expires_of(raw) - wall
-        if 0 < left <= MAX_AHEAD:
-            yield (HeldWithdrawal if withdrawn else Held)(raw, tag, now + left), split_keys(keys)
+        yield (HeldWithdrawal if withdrawn else Held)(raw, tag, deadline_by(raw, now, wall)), split_keys(keys)
 
 
 def _signed(store: RecordStore) -> Iterator[list[object]]:

@@ -1,8 +1,8 @@
 """All records that a node keeps in one scope: the one place where times and caps are decided. Pure.
 
-Invariant: nothing is kept past the expiry that its publisher signed, whatever the clock does, and nothing
+Invariant: nothing is answered past the expiry that its publisher signed, whatever the clock does, and nothing
 is accepted that is past or more than 25 h ahead. Times: `now` is monotonic seconds, `wall` the record
-clock's Unix seconds.
+clock's Unix seconds; deadlines are monotonic, and `judge` sets them anew when the record clock was corrected.
 """
 
 from __future__ import annotations
@@ -81,6 +81,13 @@ class RecordStore:
     def set_of(self, key: bytes) -> HeldSet:
         """The signed records under a key."""
         return self.entries.get(key)
+
+    def judge(self, *, now: float, wall: float) -> None:
+        """The record clock was corrected: when signed records end is counted anew by it.
+
+        Provider records end 3 h after they came, whatever the clock says.
+        """
+        self.entries.judge(now, wall)
 
     def expire(self, *, now: float) -> int:
         """Let go what is past. To be called every minute or so; answers never contain it anyway."""

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from dhtshare.dht.records.clock import MAX_HOLDERS, TOLERANCE, RecordClock, clock_warning
-from dhtshare.network import Address
+from dhtshare.dht.records.clock import (
+    MAX_HOLDERS,
+    MIN_HOLDERS,
+    SET_SECONDS,
+    TOLERANCE,
+    RecordClock,
+    clock_warning,
+)
+
+WALL = 1_800_000_000.0
+
+
+def hear(made: RecordClock, number: int, offset: float, *, at: float = 0.0, network: str = "holder") -> None:
+    made.observe(f"{network} {number}".encode(), WALL + at + offset, WALL + at, at)
 
 
 def clock(*offsets: float) -> RecordClock:
     made = RecordClock()
     for number, offset in enumerate(offsets):
-        made.observe(Address(f"10.0.0.{number}", 1), 1000.0 + offset, 1000.0)
+        hear(made, number, offset)
     return made
 
 
@@ -32,25 +44,49 @@ def test_when_the_holders_time_counts(offsets: tuple[float, ...], offset: float)
     made = clock(*offsets)
     assert made.offset == offset
     assert made.wrong is (offset != 0.0)
-    assert made.time(50.0) == 50.0 + offset
+    assert made.time(WALL + 50.0, 50.0) == WALL + 50.0 + offset
+    assert made.agreed is (len(offsets) >= MIN_HOLDERS)
 
 
-def test_one_machine_has_one_opinion_and_the_latest_counts() -> None:
+def test_one_network_has_one_opinion_and_the_latest_counts() -> None:
     made = RecordClock()
-    for port in range(1, 10):
-        made.observe(Address("10.0.0.1", port), 90_000.0, 0.0)
+    for _ in range(10):
+        hear(made, 1, 90_000.0)
     assert not made.wrong
+    assert made.opinions == 1
     made = clock(86400.0, 86400.0, 86400.0)
     for number in range(3):
-        made.observe(Address(f"10.0.0.{number}", 1), 1000.0, 1000.0)
+        hear(made, number, 0.0)
     assert not made.wrong
 
 
 def test_old_opinions_are_forgotten() -> None:
     made = clock(*[86400.0] * 10)
     for number in range(MAX_HOLDERS):
-        made.observe(Address(f"10.0.1.{number}", 1), 1000.0, 1000.0)
+        hear(made, number, 0.0, network="other")
     assert made.offset == 0.0
+    assert made.opinions == MAX_HOLDERS
+
+
+@pytest.mark.parametrize("jump", [86400.0, -86400.0, SET_SECONDS + 1])
+def test_what_was_said_of_a_clock_that_was_set_since_counts_no_more(jump: float) -> None:
+    """It was ahead, the user set it right: the holders' old opinions would now make it wrong."""
+    made = clock(jump, jump, jump)
+    assert made.time(WALL + jump + 5.0, 5.0) == WALL + jump + 5.0
+    assert (made.opinions, made.times_set) == (0, 1)
+    for number in range(3):
+        made.observe(b"%d" % number, WALL + jump + 6.0, WALL + jump + 6.0, 6.0)
+    assert made.agreed
+    assert not made.wrong
+
+
+def test_a_clock_that_drifts_is_not_one_that_was_set() -> None:
+    made = RecordClock()
+    for hour in range(100):
+        hear(made, hour, 0.0, at=hour * 3600.0)
+        made.time(WALL + hour * 3600.0 + 0.5 * SET_SECONDS * (hour % 2), hour * 3600.0)
+    assert made.times_set == 0
+    assert made.opinions == MAX_HOLDERS
 
 
 @pytest.mark.parametrize(

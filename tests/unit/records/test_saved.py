@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dhtshare.dht.records.limits import PROVIDER_TTL
+from dhtshare.dht.records.limits import MAX_AHEAD, PROVIDER_TTL
 from dhtshare.dht.records.provider import ProviderClaim, answered
+from dhtshare.dht.records.query import Query
 from dhtshare.dht.records.saved import encode_records, restore_records
+from dhtshare.dht.records.signed import place_of
 from dhtshare.dht.records.store import RecordStore
 from dhtshare.errors import MalformedError
 from dhtshare.network import Address, Scope
@@ -32,6 +34,11 @@ def restarted(raw: bytes, after: float, scope: Scope = Scope.LAN) -> RecordStore
     return kept
 
 
+def page_of(kept: RecordStore, word: str) -> list[bytes]:
+    """What a searcher is answered."""
+    return sorted(kept.find_entries(key(word), Query((word,)), b"", [9000], now=LATER).parts[0], key=place_of)
+
+
 def test_everything_is_there_again() -> None:
     before = filled()
     after = restarted(encode_records(NETWORK, {Scope.LAN: before}, now=NOW, wall=WALL), 10.0)
@@ -45,11 +52,33 @@ def test_everything_is_there_again() -> None:
 def test_nothing_lives_longer_for_having_been_saved() -> None:
     raw = encode_records(NETWORK, {Scope.LAN: filled()}, now=NOW, wall=WALL)
     after = restarted(raw, 1.5 * HOUR)
+    after.expire(now=LATER)
     assert len(raws(after, "one")) == 3
     assert after.providers.has(KEY, Address("10.0.0.1", 4470), LATER)
     assert after.expire(now=LATER + PROVIDER_TTL - 1.5 * HOUR + 1) >= 1
     assert not after.providers.has(KEY, Address("10.0.0.1", 4470), LATER + PROVIDER_TTL - 1.5 * HOUR + 1)
-    assert restarted(raw, 5 * HOUR).budget.records == 0
+    old = restarted(raw, 5 * HOUR)
+    assert page_of(old, "one") == []
+    old.expire(now=LATER)
+    assert old.budget.records == 0
+
+
+def test_a_clock_that_is_set_while_the_node_is_down_prolongs_no_provider_record_beyond_its_life() -> None:
+    raw = encode_records(NETWORK, {Scope.LAN: filled()}, now=NOW, wall=WALL)
+    after = restarted(raw, -30 * 24 * HOUR)
+    assert after.providers.has(KEY, Address("10.0.0.1", 4470), LATER + PROVIDER_TTL - 1)
+    assert not after.providers.has(KEY, Address("10.0.0.1", 4470), LATER + PROVIDER_TTL + 1)
+    assert all(held.deadline <= LATER + MAX_AHEAD for held in after.set_of(key("one")))
+
+
+def test_what_seems_past_by_a_wrong_clock_comes_back_when_the_time_is_known() -> None:
+    raw = encode_records(NETWORK, {Scope.LAN: filled()}, now=NOW, wall=WALL)
+    after = restarted(raw, 24 * HOUR)
+    assert page_of(after, "one") == []
+    after.judge(now=LATER, wall=WALL + 10.0)
+    assert page_of(after, "one") == raws(filled(), "one")
+    after.judge(now=LATER, wall=WALL + 1.5 * HOUR)
+    assert len(page_of(after, "one")) == 3
 
 
 def test_damaged_bytes_and_other_networks_are_refused() -> None:
