@@ -54,6 +54,7 @@ class Seeding:
             network=node.network,
             agenda=Agenda(rng),
             make_entry=self._make_entry,
+            make_withdrawal=self._make_withdrawal,
             claim=lambda partial: ProviderClaim(node.announced_port, node.identity.peer_id[:PEER_BYTES], partial),
             wall=time.time,
             keep_due=self._keep_due,
@@ -124,7 +125,7 @@ class Seeding:
         return sum(await asyncio.gather(*(self._take_back(item.content_hash) for item in items)))
 
     async def _take_back(self, content_hash: bytes) -> int:
-        return await self._announcer.unshare(content_hash, self._make_withdrawal(content_hash))
+        return await self._announcer.unshare(content_hash)
 
     async def receipt(self, content_hash: bytes) -> Receipt:
         """What the network said to this content's records, once it has said it."""

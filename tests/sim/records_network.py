@@ -79,6 +79,7 @@ class Person:
             network=NETWORK,
             agenda=Agenda(rng),
             make_entry=self.make_entry,
+            make_withdrawal=self.make_withdrawal,
             claim=lambda partial: ProviderClaim(TCP_PORT + number, self.key.public[:8], partial),
             wall=self.wall,
             keep_due=self.keep_due,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dhtshare.dht.records.limits import ENTRY_TTL, PROVIDER_TTL, StoreLimits
+from dhtshare.dht.records.limits import ENTRY_TTL, PROVIDER_TTL, StoreLimits, Verdict
 from dhtshare.dht.simulation import VirtualLoop, run_virtual
 from tests.sim.records_network import TCP_PORT, Person, RecordsNetwork, content
 
@@ -92,7 +92,7 @@ def test_withdrawn_is_gone_everywhere_and_at_once() -> None:
         publisher.share(7, ("musica", "popular"))
         publisher.share(8, ("musica",))
         await publisher.announcer.receipt(content(7))
-        acks = await publisher.announcer.unshare(content(7), publisher.make_withdrawal(content(7)))
+        acks = await publisher.announcer.unshare(content(7))
         assert acks == 8
         assert [found.entry.content_hash for found in await searcher.search("musica")] == [content(8)]
         assert await searcher.search("popular") == []
@@ -179,15 +179,68 @@ def test_below_quorum_is_said_and_tried_again() -> None:
     async def story(net: RecordsNetwork) -> None:
         await net.add(5)
         publisher = net.people[1]
-        publisher.clock_error = -30 * 3600.0  # what it signs is past for everybody else
+        for holder in net.people[2:]:
+            refuse = lambda _entry, numbers, _tag, **_times: [Verdict.UNKNOWN] * len(numbers)  # noqa: E731
+            holder.holding.store.put_entry = refuse  # type: ignore[method-assign]
         publisher.share(7, ("musica",))
         receipt = await publisher.announcer.receipt(content(7))
         assert not receipt.quorum
-        assert receipt.acks == 4  # the provider record alone: its life is counted by the holders
+        assert receipt.acks == 4 + 1  # the provider record, and one holder's entry
+        for holder in net.people[2:]:
+            del holder.holding.store.put_entry
         await asyncio.sleep(130)
-        receipt = publisher.announcer.receipts()[content(7)]
-        assert receipt.quorum  # the holders' answers told their time
+        assert publisher.announcer.receipts()[content(7)].quorum
+
+    tell(story)
+
+
+@pytest.mark.parametrize("error", [-30 * 3600.0, -20 * 3600.0, 30 * 3600.0])
+def test_what_a_wrong_clock_signed_is_signed_anew_at_once(error: float) -> None:
+    """Holders refuse it, or (20 h behind) would keep it for 4 h, and their answers tell the time."""
+
+    async def story(net: RecordsNetwork) -> None:
+        await net.add(6)
+        publisher = net.people[1]
+        publisher.clock_error = error
+        publisher.share(7, ("musica",))
+        began = net.loop.time()
+        receipt = await publisher.announcer.receipt(content(7))
+        assert (receipt.quorum, receipt.verified, receipt.acks) == (True, 2, 10)
+        assert net.loop.time() - began < 5.0
         assert publisher.holding.clock.wrong
+        (found,) = await net.people[4].search("musica")
+        assert found.entry.expires - net.people[4].wall() > 23.9 * 3600
+        assert await publisher.announcer.unshare(content(7)) == 10 / 2
+        assert await net.people[4].search("musica") == []
+
+    tell(story)
+
+
+def test_a_withdrawal_that_a_wrong_clock_signed_is_signed_anew_at_once() -> None:
+    async def story(net: RecordsNetwork) -> None:
+        await net.add(6)
+        publisher = net.people[1]
+        publisher.share(7, ("musica",))
+        await publisher.announcer.receipt(content(7))
+        publisher.clock_error = 30 * 3600.0  # since then
+        assert await publisher.announcer.unshare(content(7)) == 5
+        assert await net.people[4].search("musica") == []
+
+    tell(story)
+
+
+def test_entries_of_an_earlier_life_are_renewed_where_the_clock_turns_out_to_be_wrong() -> None:
+    """By a clock that is a day behind they are due tomorrow; by that time they would be gone."""
+
+    async def story(net: RecordsNetwork) -> None:
+        await net.add(6)
+        publisher = net.people[1]
+        publisher.clock_error = -24 * 3600.0
+        publisher.share(7, ("musica",), entry_at=net.people[2].wall() + 3600.0)
+        publisher.share(8, ("popular",))
+        await publisher.announcer.receipt(content(8))
+        await asyncio.sleep(10.0)
+        assert len(await net.people[4].search("musica")) == 1
 
     tell(story)
 
@@ -246,7 +299,7 @@ def test_who_comes_later_pulls_what_it_should_hold() -> None:
         for number in range(150):
             publisher.share(number, ("musica", f"title{number}"))
         await publisher.announcer.receipt(content(149))
-        await publisher.announcer.unshare(content(0), publisher.make_withdrawal(content(0)))
+        await publisher.announcer.unshare(content(0))
         late = await net.add()
         await asyncio.sleep(30)
         counts = late.holding.store.counts()

@@ -84,6 +84,12 @@ class Agenda:
             if entries and shared.entry_at is not None:
                 shared.entry_at = now
 
+    def entries_due(self, now: float) -> None:
+        """Every entry that is not under way is due at once: it is not known any more when they were to be."""
+        for shared in self._shared.values():
+            if shared.entry_at is not None and shared.entry_at != UNDER_WAY:
+                shared.entry_at = now
+
     def take_due(self, now: float) -> Due:
         """What is due, and with it what will be soon; under way from now on, until `announced`."""
         items = self._shared.values()

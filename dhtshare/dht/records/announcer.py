@@ -14,9 +14,10 @@ from contextlib import suppress
 from dhtshare.content.keys import content_key
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.records.agenda import UNDER_WAY, Agenda, Due, Shared
+from dhtshare.dht.records.clock import TOLERANCE
 from dhtshare.dht.records.deliveries import ask
 from dhtshare.dht.records.entry import Entry, decode_record
-from dhtshare.dht.records.holding import Holding
+from dhtshare.dht.records.holding import Holding, signing_time
 from dhtshare.dht.records.limits import ENTRY_TARGET, PROVIDER_TARGET
 from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.provider import ProviderClaim
@@ -34,8 +35,8 @@ GONE_AT_ONCE = 64
 _BREATH = 50  # entries signed before other work gets its turn; one takes about 0.1 ms
 OWN_TAG = b""
 
-MakeEntry = Callable[[bytes], bytes | None]
-"""Content hash → a freshly signed entry; None where the library no longer has it."""
+Sign = Callable[[bytes], bytes | None]
+"""Content hash → a freshly signed entry or withdrawal; None where the library has none to give."""
 
 
 class Announcer:
@@ -47,7 +48,8 @@ class Announcer:
         *,
         network: bytes,
         agenda: Agenda,
-        make_entry: MakeEntry,
+        make_entry: Sign,
+        make_withdrawal: Sign,
         claim: Callable[[bool], ProviderClaim],
         wall: Callable[[], float],
         keep_due: Callable[[dict[bytes, float]], Awaitable[None]],
@@ -57,6 +59,7 @@ class Announcer:
         self._network = network
         self._agenda = agenda
         self._make_entry = make_entry
+        self._make_withdrawal = make_withdrawal
         self._claim = claim
         self._wall = wall
         self._keep_due = keep_due
@@ -72,6 +75,7 @@ class Announcer:
             holding.dht.on_joined.append(self._others_came)
             holding.dht.on_refresh.append(self._others_came)
             holding.dht.on_moved.append(self._moved)
+            holding.on_corrected.append(self._clock_was_wrong)
 
     # ---- what is shared -------------------------------------------------------------------------
 
@@ -143,15 +147,39 @@ class Announcer:
 
     async def _announce(self, due: Due) -> None:
         try:
-            tallies = {shared: ReceiptTally() for shared in (*due.providers, *due.entries)}
-            entries = await self._made(due.entries)
+            tallies, rounds = await self._go_out(due)
             async with asyncio.TaskGroup() as group:
-                for holding in self._holdings:
-                    group.create_task(self._announce_in(holding, due.providers, entries, tallies))
+                for work in rounds:
+                    group.create_task(
+                        work.read_back(tally for shared, tally in tallies.items() if not shared.read_back)
+                    )
             await self._settle(due, tallies)
         finally:
             self._rounds.release()
             self._wake.set()  # what went out has new due times
+
+    async def _go_out(self, due: Due) -> tuple[dict[Shared, ReceiptTally], list[Round]]:
+        """Offer everything to its holders.
+
+        Twice where their answers showed that it was signed by a wrong clock: they refuse that, or keep it too short.
+        """
+        while True:
+            tallies = {shared: ReceiptTally() for shared in (*due.providers, *due.entries)}
+            rounds = [Round(holding, self._network) for holding in self._holdings]
+            signed_at = self._wall_at_zero()
+            entries = await self._made(due.entries)
+            async with asyncio.TaskGroup() as group:
+                for work in rounds:
+                    group.create_task(self._offer(work, due.providers, entries, tallies))
+            if not entries or not self._corrected_since(signed_at):
+                return tallies, rounds
+
+    def _wall_at_zero(self) -> float:
+        """What the clock that we sign by said when the monotonic one was 0."""
+        return signing_time(self._holdings, self._wall()) - self._now()
+
+    def _corrected_since(self, wall_at_zero: float) -> bool:
+        return abs(self._wall_at_zero() - wall_at_zero) > TOLERANCE
 
     async def _made(self, due: Sequence[Shared]) -> list[tuple[Shared, Entry]]:
         made: list[tuple[Shared, Entry]] = []
@@ -164,15 +192,15 @@ class Announcer:
                 made.append((shared, record))
         return made
 
-    async def _announce_in(
+    async def _offer(
         self,
-        holding: Holding,
+        work: Round,
         providers: Sequence[Shared],
         entries: Sequence[tuple[Shared, Entry]],
         tallies: dict[Shared, ReceiptTally],
     ) -> None:
+        holding = work.holding
         self._company[holding] = holding.dht.contacts
-        work = Round(holding, self._network)
         for shared in providers:
             claim = self._claim(shared.partial)
             work.provide(shared.content_hash, claim, tallies[shared])
@@ -184,7 +212,6 @@ class Announcer:
                 self._hold(holding, entry)
         await work.announce()
         self._provider_holders[holding] |= work.provider_holders
-        await work.read_back(tally for shared, tally in tallies.items() if not shared.read_back)
 
     def _hold(self, holding: Holding, entry: Entry) -> None:
         """Be a holder of our own entry while too few others are known."""
@@ -246,9 +273,14 @@ class Announcer:
         self._agenda.all_due(self._now(), entries=False)
         self._wake.set()
 
+    def _clock_was_wrong(self) -> None:
+        """When entries of an earlier life are due was read from a clock that is wrong."""
+        self._agenda.entries_due(self._now())
+        self._wake.set()
+
     # ---- taking back ----------------------------------------------------------------------------
 
-    async def unshare(self, content_hash: bytes, withdrawal: bytes | None) -> int:
+    async def unshare(self, content_hash: bytes) -> int:
         """Take a content's records back; how many copies of its entry holders withdrew."""
         shared = self._agenda.unshare(content_hash)
         self._receipts.pop(content_hash, None)
@@ -257,10 +289,14 @@ class Announcer:
                 future.set_result(ReceiptTally().receipt(0.0))
         words = shared.words if shared is not None else ()
         async with self._taking_back:
-            acks = await asyncio.gather(
-                *(take_back(holding, self._network, content_hash, withdrawal, words) for holding in self._holdings)
-            )
-        return sum(acks)
+            while True:
+                signed_at = self._wall_at_zero()
+                withdrawal = self._make_withdrawal(content_hash) if words else None
+                acks = await asyncio.gather(
+                    *(take_back(holding, self._network, content_hash, withdrawal, words) for holding in self._holdings)
+                )
+                if withdrawal is None or not self._corrected_since(signed_at):
+                    return sum(acks)
 
     async def leave(self) -> None:
         """A clean shutdown: one `gone` to each known holder, best effort within GONE_SECONDS (design.md, section 5)."""
