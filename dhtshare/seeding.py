@@ -122,10 +122,7 @@ class Seeding:
         """Take back the records of items; how many withdrawals were acknowledged."""
         if not self._node.online:
             return 0
-        return sum(await asyncio.gather(*(self._take_back(item.content_hash) for item in items)))
-
-    async def _take_back(self, content_hash: bytes) -> int:
-        return await self._announcer.unshare(content_hash)
+        return sum(await asyncio.gather(*(self._announcer.unshare(item.content_hash, item.words) for item in items)))
 
     async def receipt(self, content_hash: bytes) -> Receipt:
         """What the network said to this content's records, once it has said it."""
@@ -194,7 +191,7 @@ class Seeding:
         finally:
             shelf.remove_unfinished(content_hash)
             if not self._node.shelf.offer(content_hash):
-                await self._take_back(content_hash)
+                await self._announcer.unshare(content_hash)
 
     async def fetched(
         self, descriptor: Descriptor, layout: Layout, unfinished: Unfinished, name: str, path: Path

@@ -141,6 +141,15 @@ def test_unpublish_withdraws_and_deletes_nothing(network: Network, make_file: Ma
     assert reader.run("search", "heron").result["results"]
 
 
+def test_unpublish_without_a_running_node_withdraws_from_the_network(network: Network, make_file: MakeFile) -> None:
+    node, reader, _ = network.nodes(3)
+    published = node.run("publish", make_file("withdrawn walrus.txt")).result
+    node.stop()
+    assert reader.run("search", "walrus").result["results"]
+    assert node.home.run("unpublish", published["hash"], *network.join()).result["acks"] >= 1
+    reader.run("search", "walrus", code=4)
+
+
 def test_publishing_again_renews(network: Network, make_file: MakeFile) -> None:
     node, _ = network.nodes(2)
     path = make_file("again.txt")

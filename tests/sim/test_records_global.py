@@ -51,6 +51,40 @@ def test_records_lie_on_the_closest_and_on_nobody_else() -> None:
     tell(story)
 
 
+def test_what_was_renamed_is_not_found_by_the_words_that_it_lost() -> None:
+    """The holders of those are others than the holders of the new words, and nobody else tells them."""
+
+    async def story(net: RecordsNetwork) -> None:
+        publisher = net.people[1]
+        publisher.share(7, ("walrus", "popular"))
+        await publisher.announcer.receipt(content(7))
+        publisher.share(7, ("seal", "popular"))
+        await publisher.announcer.receipt(content(7))
+        await asyncio.sleep(5)
+        assert await net.people[99].search("walrus") == []
+        for word in ("seal", "popular"):
+            (found,) = await net.people[99].search(word)
+            assert found.entry.words == ("seal", "popular")
+        assert await publisher.announcer.unshare(content(7)) == 20
+        assert await net.people[99].search("seal") == []
+
+    tell(story)
+
+
+def test_a_process_that_did_not_share_a_content_itself_takes_it_back() -> None:
+    """As `dhtshare unpublish` does where no node runs."""
+
+    async def story(net: RecordsNetwork) -> None:
+        publisher, later = net.people[1], net.people[2]
+        publisher.share(7, ("walrus",))
+        await publisher.announcer.receipt(content(7))
+        later.key, later.sequence = publisher.key, publisher.sequence
+        assert await later.announcer.unshare(content(7), ("walrus",)) == 10
+        assert await net.people[99].search("walrus") == []
+
+    tell(story)
+
+
 def test_a_searcher_far_away_finds_it_and_its_provider() -> None:
     async def story(net: RecordsNetwork) -> None:
         publisher = net.people[1]

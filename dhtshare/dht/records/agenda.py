@@ -27,7 +27,10 @@ UNDER_WAY = math.inf
 
 @dataclass(slots=True, eq=False)
 class Shared:
-    """One content that is to be found. `entry_at` None: it has no words. UNDER_WAY: going out right now."""
+    """One content that is to be found. `entry_at` None: it has no words. UNDER_WAY: going out right now.
+
+    `dropped`: words that it was shared under before, and that an entry may still stand under.
+    """
 
     content_hash: bytes
     words: tuple[str, ...]
@@ -36,6 +39,7 @@ class Shared:
     entry_at: float | None
     retry: float = RETRY_SECONDS
     read_back: bool = False  # whether its records were once found again
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,10 @@ class Agenda:
         """Due at once; the entry at `entry_at` where that is known from before a restart."""
         kept = tuple(words)
         at = None if not kept else now if entry_at is None else min(entry_at, now + ENTRY_PERIOD)
-        self._shared[content_hash] = Shared(content_hash, kept, partial, now, at)
+        before = self._shared.get(content_hash)
+        earlier = (*before.words, *before.dropped) if before is not None else ()
+        dropped = tuple(word for word in dict.fromkeys(earlier) if word not in kept)
+        self._shared[content_hash] = Shared(content_hash, kept, partial, now, at, dropped=dropped)
 
     def unshare(self, content_hash: bytes) -> Shared | None:
         """Never due again."""

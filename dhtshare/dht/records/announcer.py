@@ -24,7 +24,7 @@ from dhtshare.dht.records.provider import ProviderClaim
 from dhtshare.dht.records.receipts import Receipt, ReceiptTally
 from dhtshare.dht.records.round import Round
 from dhtshare.dht.records.stores import Gone
-from dhtshare.dht.records.taking_back import take_back
+from dhtshare.dht.records.taking_back import TakingBack
 
 GATHER_SECONDS = 0.02  # shares that come close together go out together
 COMPANY_SECONDS = 1.0  # while nobody else is there we look so often whether somebody came
@@ -147,8 +147,11 @@ class Announcer:
 
     async def _announce(self, due: Due) -> None:
         try:
-            tallies, rounds = await self._go_out(due)
+            renamed = [(shared, self._make_withdrawal(shared.content_hash)) for shared in due.entries if shared.dropped]
+            tallies, rounds = await self._go_out(due)  # whose entries have higher sequence numbers
             async with asyncio.TaskGroup() as group:
+                for shared, withdrawal in renamed:
+                    group.create_task(self._withdraw_dropped(shared, withdrawal))
                 for work in rounds:
                     group.create_task(
                         work.read_back(tally for shared, tally in tallies.items() if not shared.read_back)
@@ -280,23 +283,39 @@ class Announcer:
 
     # ---- taking back ----------------------------------------------------------------------------
 
-    async def unshare(self, content_hash: bytes) -> int:
-        """Take a content's records back; how many copies of its entry holders withdrew."""
+    async def unshare(self, content_hash: bytes, words: Iterable[str] = ()) -> int:
+        """Take a content's records back; how many copies of its entry holders withdrew.
+
+        `words`: under which an earlier life shared it, where this one did not.
+        """
         shared = self._agenda.unshare(content_hash)
         self._receipts.pop(content_hash, None)
         for future in self._waiting.pop(content_hash, ()):
             if not future.done():
                 future.set_result(ReceiptTally().receipt(0.0))
-        words = shared.words if shared is not None else ()
+        known = (*shared.words, *shared.dropped) if shared is not None else tuple(words)
         async with self._taking_back:
             while True:
                 signed_at = self._wall_at_zero()
-                withdrawal = self._make_withdrawal(content_hash) if words else None
-                acks = await asyncio.gather(
-                    *(take_back(holding, self._network, content_hash, withdrawal, words) for holding in self._holdings)
-                )
+                withdrawal = self._make_withdrawal(content_hash) if known else None
+                acks = await self._take_back(content_hash, withdrawal, known, provider=True)
                 if withdrawal is None or not self._corrected_since(signed_at):
-                    return sum(acks)
+                    return acks
+
+    async def _withdraw_dropped(self, shared: Shared, withdrawal: bytes | None) -> None:
+        """A content that goes by other words now is withdrawn from those that it lost."""
+        words, shared.dropped = shared.dropped, ()
+        async with self._taking_back:
+            await self._take_back(shared.content_hash, withdrawal, words, provider=False)
+
+    async def _take_back(
+        self, content_hash: bytes, withdrawal: bytes | None, words: Sequence[str], *, provider: bool
+    ) -> int:
+        work = (
+            TakingBack(holding, self._network, content_hash, withdrawal, words, provider=provider).run()
+            for holding in self._holdings
+        )
+        return sum(await asyncio.gather(*work))
 
     async def leave(self) -> None:
         """A clean shutdown: one `gone` to each known holder, best effort within GONE_SECONDS (design.md, section 5)."""
