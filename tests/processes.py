@@ -118,12 +118,17 @@ class Running:
             self.process.wait()
             raise AssertionError(f"did not end within {timeout} s: {self.process.args}\n{self.errors()}") from None
         finally:
-            self._reader.join(timeout)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
+            self._close_output(timeout)
         errors = self.errors()
         self._errors.close()
         return Finished(code, "".join(json.dumps(line) + "\n" for line in self.seen), errors)
+
+    def _close_output(self, timeout: float) -> None:
+        """Fails where something that it started still holds its output open: closing would wait for that for ever."""
+        self._reader.join(timeout)
+        assert not self._reader.is_alive(), f"ended, but not its output: a child goes on: {self.process.args}"
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def stop(self) -> Finished:
         """Polite end: what Ctrl-C or a service manager does."""
@@ -227,8 +232,9 @@ class Network:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for running in self.running:
-            running.kill()
+        with contextlib.ExitStack() as stack:  # all of them, also where one is not to be ended
+            for running in self.running:
+                stack.callback(running.kill)
 
     def environment(self) -> dict[str, str]:
         """A child's environment: this checkout's code, nothing of the caller's dhtshare settings."""
