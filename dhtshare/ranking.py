@@ -48,38 +48,47 @@ class HitList:
 
     def __init__(self) -> None:
         self._hits: dict[tuple[bytes, str, int], Hit] = {}
-        self._seen: set[tuple[bytes, bytes]] = set()
+        self._published: dict[tuple[bytes, bytes], Hit] = {}
+        self._told: defaultdict[str, dict[int, Hit]] = defaultdict(dict)  # who told → hits in order, each once
 
     def __len__(self) -> int:
         return len(self._hits)
 
-    def add(self, *, content_hash: bytes, kind: str, size: int, name: str, publisher: bytes) -> Hit | None:
-        """Count one verified entry; the hit if it is new, None if it joined a hit known already."""
-        if (publisher, content_hash) in self._seen:
-            return None
-        self._seen.add((publisher, content_hash))
-        key = content_hash, kind, size
-        hit = self._hits.get(key)
-        fresh = hit is None
+    def add(self, *, content_hash: bytes, kind: str, size: int, name: str, publisher: bytes, told_by: str) -> Hit:
+        """The hit of one verified entry that `told_by` names; a publisher counts once for a content."""
+        hit = self._published.get((publisher, content_hash))
         if hit is None:
-            hit = self._hits[key] = Hit(content_hash, kind, size)
-        hit.publishers[publisher] = name
-        return hit if fresh else None
+            hit = self._hits.setdefault((content_hash, kind, size), Hit(content_hash, kind, size))
+            hit.publishers[publisher] = name
+            self._published[publisher, content_hash] = hit
+        self._told[told_by].setdefault(id(hit), hit)
+        return hit
 
     def withdraw(self, publisher: bytes, content_hash: bytes) -> None:
         """A publisher took its entry back; a hit that nobody else publishes goes."""
-        if (publisher, content_hash) not in self._seen:
+        hit = self._published.pop((publisher, content_hash), None)
+        if hit is None:
             return
-        self._seen.discard((publisher, content_hash))
-        for key, hit in list(self._hits.items()):
-            if key[0] == content_hash and publisher in hit.publishers:
-                del hit.publishers[publisher]
-                if not hit.publishers:
-                    del self._hits[key]
+        del hit.publishers[publisher]
+        if not hit.publishers:
+            del self._hits[hit.content_hash, hit.kind, hit.size]
 
     def hits(self) -> list[Hit]:
-        """All hits in order of arrival."""
-        return list(self._hits.values())
+        """All hits, dealt over those who told of them: the first of each, then the second of each that is not out yet.
+
+        So whoever tells of hundreds, and was quickest, takes no more room than any other.
+        """
+        waiting = deque(deque(hits.values()) for hits in self._told.values())
+        order: dict[int, Hit] = {}
+        while waiting:
+            turn = waiting.popleft()
+            while turn:
+                hit = turn.popleft()
+                if hit.publishers and id(hit) not in order:
+                    order[id(hit)] = hit
+                    waiting.append(turn)
+                    break
+        return list(order.values())
 
 
 def deal(items: Iterable[Item], group_of: Callable[[Item], Hashable]) -> list[Item]:

@@ -1,7 +1,7 @@
 """The story of a search: words → keyword keys → lookup → entries, verified and merged → ranked hits.
 
 Hits stream as they arrive; who holds them is asked while the lookups still run. Only what a provider
-confirmed to this searcher counts in the ranking.
+confirmed to this searcher counts in the ranking, and no holder's hits are asked about before another's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dhtshare.content.keywords import words_for
 from dhtshare.dht.records.query import Query
-from dhtshare.dht.records.search import Found
+from dhtshare.dht.records.search import Found, Search
 from dhtshare.errors import NotFoundError, UsageError
 from dhtshare.library.records import Kind, SearchRow
 from dhtshare.probing import Prober
@@ -55,13 +55,11 @@ async def search(node: Node, request: SearchRequest, emit: Emit) -> dict[str, An
             async with aclosing(running.entries()) as entries:
                 async for found in entries:
                     _take(found, hits, prober, emit)
-                    if len(hits) >= max(request.limit, PROBED_HITS) * 2:
-                        break
-            await prober.finish()
+            _drop_withdrawn(running, hits)
+            await prober.finish(hits.hits())
     except TimeoutError:
         timed_out = True
-    for publisher, content_hash in running.withdrawn:
-        hits.withdraw(publisher, content_hash)
+        _drop_withdrawn(running, hits)
     ranked = rank(hits.hits())[: request.limit]
     await _remember(node, ranked)
     result = {
@@ -104,17 +102,23 @@ def _query(request: SearchRequest) -> Query:
 
 
 def _take(found: Found, hits: HitList, prober: Prober, emit: Emit) -> None:
-    entry = found.entry
+    entry, before = found.entry, len(hits)
     hit = hits.add(
         content_hash=entry.content_hash,
         kind=entry.kind,
         size=entry.size,
         name=entry.name,
         publisher=entry.publisher,
+        told_by=found.told_by,
     )
-    if hit is not None:
+    if len(hits) > before:
         emit({"event": "hit", "hash": hit.content_hash.hex(), "name": hit.name, "kind": hit.kind, "size": hit.size})
-        prober.add(hit)
+    prober.add(hit, found.told_by)
+
+
+def _drop_withdrawn(running: Search, hits: HitList) -> None:
+    for publisher, content_hash in running.withdrawn:
+        hits.withdraw(publisher, content_hash)
 
 
 async def _remember(node: Node, ranked: list[Hit]) -> None:

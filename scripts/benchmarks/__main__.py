@@ -14,6 +14,7 @@ BENCHMARKS = {
     "publish": "network:publish",
     "announce": "records:announce",
     "churn": "records:churn",
+    "spam": "records:spam",
     "record-memory": "records:record_memory",
     "closest": "closest:closest",
     "dht-served": "datagrams.served:served",

@@ -1,4 +1,4 @@
-"""Records in virtual time: what announcing a library costs, what a day of churn leaves, what a record weighs."""
+"""Records in virtual time: what announcing a library costs, what churn and spam leave, what a record weighs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from dhtshare.identity import SigningKey
 from dhtshare.network import Address, Scope
 from tests.sim.churn import a_day
 from tests.sim.records_network import NETWORK, Person, RecordsNetwork, content
+from tests.sim.spam import lying_holder, spam_rule
 
 WORDS_PER_FILE = 6
 HELD = 20_000
@@ -84,6 +85,24 @@ async def _cost(person: Person, files: int, share: Callable[[int], object]) -> d
         "acks_per_key": round(sum(receipt.acks for receipt in receipts) / sum(receipt.keys for receipt in receipts), 2),
         "verified_keys": sum(receipt.verified for receipt in receipts),
         "keys": sum(receipt.keys for receipt in receipts),
+    }
+
+
+def spam(*arguments: str) -> dict[str, Any]:
+    """Searches in which 500 entries of one /24 left all ten honest ones among the first 20; junk of a lying holder."""
+    chosen = _options(arguments, searches=40, seeds=4)
+    each = -(-chosen.searches // chosen.seeds)
+    rounds = [spam_rule(seed, each) for seed in range(1, 1 + chosen.seeds)]
+    buried = [one for figures in rounds for one in figures["buried"]]
+    lies = [lying_holder(seed) for seed in range(1, 1 + chosen.seeds)]
+    junk = [1 - honest / shown for one in lies for honest, shown in zip(one["honest"], one["shown"], strict=True)]
+    return {
+        "searches": len(buried),
+        "seeds": chosen.seeds,
+        "all_ten_in_first_20": round(buried.count(0) / len(buried), 4),
+        "worst_last_place": max(place for figures in rounds for place in figures["last_place"]),
+        "least_confirmed_spam": min(count for figures in rounds for count in figures["confirmed_spam"]),
+        "lying_holder": {"searches": len(junk), "share_of_junk": [round(share, 3) for share in (min(junk), max(junk))]},
     }
 
 

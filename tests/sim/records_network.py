@@ -51,6 +51,7 @@ class Person:
         self.address = address
         self.clock_error = 0.0
         self.key = SigningKey.from_seed((number + 1).to_bytes(32, "big"))
+        self.other_keys: dict[bytes, SigningKey] = {}  # of contents that are published as if by somebody else
         self.sequence = 1 << 41
         self.library: dict[bytes, tuple[str, tuple[str, ...]]] = {}
         self.due: dict[bytes, float] = {}
@@ -98,7 +99,7 @@ class Person:
         name, words = self.library[content_hash]
         self.sequence += 1
         return sign_entry(
-            self.key,
+            self.other_keys.get(content_hash, self.key),
             NETWORK,
             content_hash=content_hash,
             sequence=self.sequence,
@@ -125,8 +126,8 @@ class Person:
 
     async def search(self, *words: str, **filters: object) -> list[Found]:
         search = self.searching(*words, **filters)
-        found = [found async for found in search.entries()]
-        return [one for one in found if (one.entry.publisher, one.entry.content_hash) not in search.withdrawn]
+        latest = {(one.entry.publisher, one.entry.content_hash): one async for one in search.entries()}
+        return [one for place, one in latest.items() if place not in search.withdrawn]
 
     async def providers(self, content_hash: bytes) -> list[Provider]:
         found = [provider async for provider in find_providers([self.holding], NETWORK, content_hash)]
@@ -168,14 +169,15 @@ class RecordsNetwork:
         pulls: bool = True,
         upkeep: bool = False,
         limits: StoreLimits | None = None,
+        host: str | None = None,
     ) -> Person:
         """More nodes, each joining by some that are there. The last one.
 
-        `upkeep`: with all that a node does by itself for hours.
+        `upkeep`: with all that a node does by itself for hours. `host`: where the one lives, else anywhere.
         """
         assert count > 0
         for _ in range(count):
-            person = self._bear(limits)
+            person = self._bear(limits, host)
             if pulls:
                 self._work(person, person.puller.run())
             if joins and len(self.people) > 1:
@@ -191,8 +193,9 @@ class RecordsNetwork:
         person.die()
         self.datagrams.detach(person.address)
 
-    def _bear(self, limits: StoreLimits | None = None) -> Person:
-        person = Person(self, self._born, self._address(self._born), limits=limits)
+    def _bear(self, limits: StoreLimits | None = None, host: str | None = None) -> Person:
+        address = self._address(self._born) if host is None else Address(host, 4470)
+        person = Person(self, self._born, address, limits=limits)
         self._born += 1
         self.people.append(person)
         self._work(person, person.announcer.run())

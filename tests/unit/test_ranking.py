@@ -10,14 +10,26 @@ def hit(number: int, publisher: int, networks: tuple[int, ...] = ()) -> Hit:
     return made
 
 
+def add(hits: HitList, number: int, publisher: int, *, name: str = "n", size: int = 7, told_by: str = "a") -> Hit:
+    return hits.add(
+        content_hash=number.to_bytes(32, "big"),
+        kind="file",
+        size=size,
+        name=name,
+        publisher=publisher.to_bytes(32, "big"),
+        told_by=told_by,
+    )
+
+
+def order(hits: HitList) -> list[int]:
+    return [int.from_bytes(hit.content_hash, "big") for hit in hits.hits()]
+
+
 def test_five_publishers_of_one_content_are_one_hit() -> None:
     hits = HitList()
-    fresh = [
-        hits.add(content_hash=b"c" * 32, kind="file", size=7, name=name, publisher=bytes([number]) * 32)
-        for number, name in enumerate(["b", "a", "b", "c", "a"])
-    ]
-    assert [hit is not None for hit in fresh] == [True, False, False, False, False]
+    added = [add(hits, 1, number, name=name) for number, name in enumerate(["b", "a", "b", "c", "a"])]
     (only,) = hits.hits()
+    assert all(one is only for one in added)
     assert len(only.publishers) == 5
     assert only.name == "a"  # as often as b, first in the alphabet
     assert only.other_names() == ["a", "b", "c"]
@@ -25,33 +37,57 @@ def test_five_publishers_of_one_content_are_one_hit() -> None:
 
 def test_a_publisher_that_withdraws_takes_its_name_along() -> None:
     hits = HitList()
-    for publisher, name in ((b"p", "spam"), (b"q", "song")):
-        hits.add(content_hash=b"c" * 32, kind="file", size=7, name=name, publisher=publisher * 32)
-    hits.withdraw(b"p" * 32, b"c" * 32)
+    add(hits, 1, 1, name="spam")
+    add(hits, 1, 2, name="song")
+    hits.withdraw((1).to_bytes(32, "big"), (1).to_bytes(32, "big"))
     (only,) = hits.hits()
     assert (only.name, only.other_names()) == ("song", ["song"])
+    hits.withdraw((2).to_bytes(32, "big"), (1).to_bytes(32, "big"))
+    hits.withdraw((3).to_bytes(32, "big"), (1).to_bytes(32, "big"))  # who published nothing
+    assert hits.hits() == []
+    assert len(hits) == 0
 
 
 def test_one_publisher_counts_once() -> None:
     hits = HitList()
-    for name in ("x", "y"):
-        hits.add(content_hash=b"c" * 32, kind="file", size=7, name=name, publisher=b"p" * 32)
+    for name, size in (("x", 7), ("y", 7), ("z", 8)):
+        add(hits, 1, 1, name=name, size=size)
     (only,) = hits.hits()
-    assert only.other_names() == ["x"]
+    assert (only.other_names(), only.size) == (["x"], 7)
 
 
 def test_a_lying_size_makes_another_hit() -> None:
     hits = HitList()
-    for publisher, size in ((b"p", 7), (b"q", 8)):
-        hits.add(content_hash=b"c" * 32, kind="file", size=size, name="x", publisher=publisher * 32)
-    assert len(hits) == 2
+    for publisher, size in ((1, 7), (2, 8)):
+        add(hits, 1, publisher, size=size)
+    assert len(hits) == len(hits.hits()) == 2
 
 
 def test_names_are_bounded() -> None:
     hits = HitList()
     for number in range(100):
-        hits.add(content_hash=b"c" * 32, kind="file", size=7, name=str(number), publisher=number.to_bytes(32, "big"))
+        add(hits, 1, number, name=str(number))
     assert len(hits.hits()[0].other_names()) == MAX_NAMES
+
+
+def test_who_was_quickest_and_tells_of_hundreds_gets_no_more_room_than_another() -> None:
+    hits = HitList()
+    for number in range(500):
+        add(hits, 1000 + number, number, told_by="quick")
+    for teller in "abc":
+        for number in range(9):
+            add(hits, number, 7, told_by=teller)  # three holders of one set say the same
+    first = order(hits)
+    assert set(range(9)) <= set(first[:12])  # a place of the quick one for three of theirs
+    assert first[:4] == [1000, 0, 1, 2]
+    assert len(first) == 509
+
+
+def test_each_hit_stands_once_however_many_tell_of_it() -> None:
+    hits = HitList()
+    for teller, number in (("a", 1), ("b", 1), ("b", 2), ("a", 3), ("c", 3)):
+        add(hits, number, 1, told_by=teller)
+    assert order(hits) == [1, 2, 3]
 
 
 def test_deal_is_round_robin() -> None:

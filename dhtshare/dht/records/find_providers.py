@@ -14,7 +14,8 @@ from dhtshare.dht.records.limits import PROVIDER_TARGET
 from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.provider import ANSWER4_BYTES, Provider, answered, read_answers
 from dhtshare.dht.records.streaming import stream
-from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope, network_tag
+from dhtshare.dht.records.tellers import OURSELVES, teller_of
+from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope
 
 PARTS = 2  # datagrams of each holder: about a hundred providers, of twenty holders and a fresh sample each
 
@@ -59,7 +60,7 @@ class _Walk:
         """Pass on what this answerer (None: we ourselves) may name: nobody leads us to our own loopback."""
         rules, scope = self._holding.rules, self._holding.dht.scope
         lowest = 1 if scope is Scope.LAN else LOWEST_GLOBAL_PORT
-        told_by = "" if answerer is None else _teller(answerer, scope)
+        told_by = OURSELVES if answerer is None else teller_of(answerer, scope)
         for provider in providers:
             address = provider.address
             if (told_by, address) in self._seen or address.port < lowest or rules.scope_of(address.host) is not scope:
@@ -67,7 +68,3 @@ class _Walk:
             if answerer is None or rules.may_name(address.host, answerer.host):
                 self._seen.add((told_by, address))
                 found(replace(provider, told_by=told_by))
-
-
-def _teller(answerer: Address, scope: Scope) -> str:
-    return str(answerer) if scope is Scope.LAN else network_tag(answerer.host, scope).hex()

@@ -1,9 +1,10 @@
 """Reads the sets of a key's holders to the end, but equal sets not by every holder. Driver of one key in one scope.
 
 Each holder's first answer tells the digest of its set. A digest is settled when the records that came add
-up to it, or, where filters hide some of them, when three holders that claim it were read to the end; one
-holder's word is never enough. Holders of a settled digest have nothing else to tell; the others are paged,
-a few side by side, the closest first.
+up to it, or, where filters hide some of them or a set is larger than wanted, when three holders that claim it
+showed the same; one holder's word is never enough. Holders of a settled digest have nothing else to tell; the
+others are paged, a few side by side, the closest first. No holder is read further than `enough` records, so
+none can keep a searcher from the others.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from dhtshare.dht.wire import MAX_PARTS
 from dhtshare.errors import MalformedError, NetworkError
 
 PAGED_AT_ONCE = 3
-BELIEVED_AFTER = 3  # holders read to the end whose digest could not be recomputed
+BELIEVED_AFTER = 3  # holders that showed the same, where their digest could not be recomputed
+MAX_HOLDERS = 20  # read on at one key: as many as keep a record where somebody crowds its region
 MAX_PAGES = 300  # of one holder: more than the 5,000 records of a full key need
 TRIES = 4  # for one page, where datagrams of it are lost
 
-Take = Callable[[Sequence[bytes]], None]
+Take = Callable[[Contact, Sequence[bytes]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +51,23 @@ class Start:
 
 
 class Pager:
-    """Pages of one key. `take` gets every record that comes, whatever it is."""
+    """Pages of one key. `take` gets every record that comes, whatever it is, and who sent it."""
 
-    def __init__(self, holding: Holding, key: bytes, query: Query, take: Take) -> None:
+    def __init__(self, holding: Holding, key: bytes, query: Query, take: Take, enough: int) -> None:
         self._holding = holding
         self._key = key
         self._query = query
         self._take = take
+        self._enough = enough
         self._settled: set[bytes] = set()
-        self._read: Counter[bytes] = Counter()  # how many holders of a digest were read to the end
+        self._shown: Counter[tuple[bytes, bytes]] = Counter()  # digest claimed, digest of what was shown
 
     async def read(self, starts: Sequence[Start]) -> None:
-        """Read on at each of these where its first answer was not the end, in this order."""
+        """Read on at the first of these where their first answers were not the end, in this order."""
         for start in starts:
             if not start.cursor:
                 self._ended(start.digest, start.raws)
-        waiting = iter(starts)
+        waiting = iter(starts[:MAX_HOLDERS])
 
         async def worker() -> None:
             for start in waiting:
@@ -76,8 +79,9 @@ class Pager:
                 group.create_task(worker())
 
     def _ended(self, digest: bytes, raws: Sequence[bytes]) -> None:
-        self._read[digest] += 1
-        if self._read[digest] >= BELIEVED_AFTER or digest == digest_of_raw(raws):
+        shown = digest_of_raw(raws)
+        self._shown[digest, shown] += 1
+        if self._shown[digest, shown] >= BELIEVED_AFTER or digest == shown:
             self._settled.add(digest)
 
     async def _read_one(self, start: Start) -> None:
@@ -89,14 +93,14 @@ class Pager:
                 answer = FoundEntries.read(reply.parts)
             except (NetworkError, MalformedError):
                 return
-            self._take(answer.raws)
+            self._take(start.contact, answer.raws)
             if not reply.complete:
                 tries += 1
                 if tries >= TRIES:
                     return
                 continue
             raws += answer.raws
-            if not answer.cursor:
+            if not answer.cursor or len(raws) >= self._enough:
                 self._ended(start.digest, raws)
                 return
             if answer.cursor <= cursor:

@@ -7,11 +7,12 @@ after every word's key was asked along many paths.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from dhtshare.content.keys import keyword_key
-from dhtshare.dht.contact import Contact
+from dhtshare.dht.contact import ID_BITS, Contact
 from dhtshare.dht.messages import Reply
 from dhtshare.dht.records.entry import Entry, SignedRecord, reread
 from dhtshare.dht.records.finds import FindEntries, FoundEntries
@@ -22,19 +23,29 @@ from dhtshare.dht.records.pager import Pager, Start
 from dhtshare.dht.records.paging import candidates, dealt
 from dhtshare.dht.records.query import Query
 from dhtshare.dht.records.streaming import Finder, stream
+from dhtshare.dht.records.tellers import OURSELVES, teller_of
 from dhtshare.dht.records.union import Placed, Union
 from dhtshare.errors import MalformedError
+from dhtshare.identity import SIGNATURE_BYTES
 from dhtshare.network import Scope
 
 FIRST_PARTS = 2  # datagrams of a first answer; most sets fit, and a large one is paged where it is read anyway
+ENOUGH = 2  # times the contents wanted are read of one holder, for many of its entries are of one content
+NEAR = 4 * ENTRY_TARGET  # nodes likely to be closer to a key than whoever counts as its holder
+PASSERS_BY = "far"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A verified entry that matches, and the scope it came from."""
+    """A verified entry that matches, the scope it came from, and who told.
+
+    `told_by` is the holder's network, or in the LAN scope its address; OURSELVES where we hold it, and PASSERS_BY for
+    all those together that are no likely holders of the word: anybody on the way of a lookup may claim to be one.
+    """
 
     entry: Entry
     scope: Scope
+    told_by: str
 
 
 class Search:
@@ -48,6 +59,7 @@ class Search:
         self._network = network
         self._query = query
         self._union = Union(query)
+        self._told: defaultdict[str, set[bytes]] = defaultdict(set)  # signatures of the entries that each told
         self._asked: set[Contact] = set()
         self._answered: set[Contact] = set()
         self.suspicious = False
@@ -66,7 +78,10 @@ class Search:
         return self._union.withdrawn
 
     def entries(self) -> AsyncGenerator[Found, None]:
-        """Entries as they come; each publisher's entry of a content once, a newer one of it again."""
+        """Entries as they come, each once from everybody who tells of it; a newer one of the same content again.
+
+        Nobody tells of more than twice the contents wanted, so whoever answers first leaves room for the others.
+        """
         return stream([self._word(holding, word) for word in self._query.looked_up for holding in self._holdings])
 
     def _word(self, holding: Holding, word: str) -> Finder[Found]:
@@ -83,13 +98,17 @@ class Search:
         """What we hold ourselves was verified when it came. In the order of pages: no network's entries go first."""
         wall = holding.record_wall()
         matching = candidates(holding.store.set_of(key), self._query.words, holding.dht.rpc.now())
-        for _, held in dealt(matching):
-            self._unite(reread(held.raw), holding, wall, found)
+        for _, held in dealt(matching)[: self._enough]:
+            self._unite(reread(held.raw), holding, OURSELVES, wall, found)
 
     async def _walk(self, holding: Holding, key: bytes, found: Callable[[Found], None]) -> None:
         starts: dict[Contact, Start] = {}
-        pager = Pager(holding, key, self._query, lambda raws: self._verify(raws, holding, found))
         held = False
+        scope, nodes = holding.dht.scope, holding.dht.estimated_size()
+
+        def take(contact: Contact, raws: Iterable[bytes]) -> None:
+            is_near = nodes * contact.distance_to(key) <= NEAR << ID_BITS
+            self._verify(raws, holding, teller_of(contact.address, scope) if is_near else PASSERS_BY, found)
 
         def on_reply(contact: Contact, reply: Reply) -> None:
             nonlocal held
@@ -99,7 +118,7 @@ class Search:
             if not answer.count and reply.complete:
                 return
             held = True
-            self._verify(answer.raws, holding, found)
+            take(contact, answer.raws)
             starts[contact] = Start.of(contact, answer, reply)
 
         result = await holding.dht.walk(
@@ -112,18 +131,29 @@ class Search:
             trace=lambda step: self._asked.add(step.contact),
         )
         self.suspicious |= result.suspicious
+        pager = Pager(holding, key, self._query, take, self._enough)
         await pager.read(sorted(starts.values(), key=lambda start: start.contact.distance_to(key)))
 
-    def _verify(self, raws: Iterable[bytes], holding: Holding, found: Callable[[Found], None]) -> None:
+    @property
+    def _enough(self) -> int:
+        return ENOUGH * self._query.limit
+
+    def _verify(self, raws: Iterable[bytes], holding: Holding, told_by: str, found: Callable[[Found], None]) -> None:
         wall = holding.record_wall()
         for raw in raws:
+            if len(self._told[told_by]) >= self._enough:
+                return
             try:
                 record = holding.verifier.check(raw)
             except MalformedError:
                 continue
-            self._unite(record, holding, wall, found)
+            self._unite(record, holding, told_by, wall, found)
 
-    def _unite(self, record: SignedRecord, holding: Holding, wall: float, found: Callable[[Found], None]) -> None:
+    def _unite(
+        self, record: SignedRecord, holding: Holding, told_by: str, wall: float, found: Callable[[Found], None]
+    ) -> None:
         entry = self._union.add(record, wall)
-        if entry is not None:
-            found(Found(entry, holding.dht.scope))
+        signature = record.raw[:SIGNATURE_BYTES]
+        if entry is not None and signature not in self._told[told_by]:
+            self._told[told_by].add(signature)
+            found(Found(entry, holding.dht.scope, told_by))

@@ -9,9 +9,24 @@ from tests.unit.records.records_fakes import HOUR, WALL, content, entry, signer,
 PLACE = signer().public, content(1)
 
 
-def test_the_same_entry_from_ten_holders_is_one() -> None:
+def test_the_same_entry_comes_through_from_every_holder_that_names_it() -> None:
     union = Union(Query(("musica",)))
-    assert [union.add(entry(), WALL) for _ in range(10)] == [entry()] + [None] * 9
+    assert [union.add(entry(), WALL) for _ in range(3)] == [entry()] * 3
+
+
+def test_of_two_entries_with_one_sequence_number_the_first_counts() -> None:
+    union = Union(Query(("musica",)))
+    assert union.add(entry(name="one"), WALL) is not None
+    assert union.add(entry(name="other"), WALL) is None
+    assert union.add(entry(name="one"), WALL) is not None
+
+
+def test_what_was_taken_back_comes_through_from_nobody() -> None:
+    union = Union(Query(("musica",)))
+    union.add(entry(sequence=1), WALL)
+    union.add(entry(sequence=2, words=("renamed",)), WALL)
+    assert union.add(entry(sequence=1), WALL) is None
+    assert union.add(entry(sequence=2, words=("renamed",)), WALL) is None
 
 
 def test_a_newer_entry_comes_through_and_an_older_one_does_not() -> None:
