@@ -8,16 +8,15 @@ ends the connection.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from typing import Protocol
 
 from dhtshare.content.open_chunk import OpenChunk
 from dhtshare.errors import DiskError
 from dhtshare.transfer.codec import encode
+from dhtshare.transfer.lines import Line, Patience
 from dhtshare.transfer.messages import Data, Get, Message
 from dhtshare.transfer.ports import Offer
-from dhtshare.transfer.sendfile import Patience, send_file, send_head
 
 
 class Answer(Protocol):
@@ -30,18 +29,12 @@ class Answer(Protocol):
     def prepare(self) -> None:
         """Make header and payload ready. Raises OSError or DiskError while nothing is sent."""
 
-    def send_to(self, sock: socket.socket, most: int, patience: Patience) -> int | None:
-        """Send some from a file, at most about `most` bytes; how many went, header included.
-
-        None: not from a file, use `read`.
-        """
-
-    def read(self, most: int) -> bytes | bytearray | memoryview:
-        """The next bytes of the frame; empty at its end."""
+    def send_to(self, line: Line, most: int, patience: Patience) -> int:
+        """Send some, at most about `most` bytes; how many went, header included."""
 
     @property
     def left(self) -> int:
-        """Bytes of the frame that were not sent or read yet; valid after `prepare`."""
+        """Bytes of the frame that were not sent yet; valid after `prepare`."""
 
     @property
     def closed(self) -> bool:
@@ -65,12 +58,10 @@ class MadeAnswer:
         message, payload = self._make()
         self._frame = memoryview(encode(message, len(payload)) + payload)
 
-    def send_to(self, sock: socket.socket, most: int, patience: Patience) -> int | None:
-        return None
-
-    def read(self, most: int) -> memoryview:
-        part, self._frame = self._frame[:most], self._frame[most:]
-        return part
+    def send_to(self, line: Line, most: int, patience: Patience) -> int:
+        sent = line.send(self._frame[:most], patience)
+        self._frame = self._frame[sent:]
+        return sent
 
     @property
     def left(self) -> int:
@@ -85,7 +76,7 @@ class MadeAnswer:
 
 
 class ChunkAnswer:
-    """DATA of one chunk, or a range of it: straight from the file where the connection is plain."""
+    """DATA of one chunk, or a range of it: from the file to the line, and no copy of it here."""
 
     is_data = True
 
@@ -105,39 +96,25 @@ class ChunkAnswer:
             raise DiskError("A chunk on the disk is shorter than it was.")
         self._position = opened.offset + self._get.offset
 
-    def send_to(self, sock: socket.socket, most: int, patience: Patience) -> int | None:
-        before = len(self._head)
+    def send_to(self, line: Line, most: int, patience: Patience) -> int:
+        of_head = 0
         if self._head:
-            self._head = send_head(sock, self._head, patience)
+            of_head = line.send(self._head, patience, more=True)
+            self._head = self._head[of_head:]
             if self._head:
-                return before - len(self._head)
+                return of_head
+        assert self._opened is not None
         try:
-            sent = send_file(sock, self._fd, self._position, min(self._left, most), patience)
+            sent = line.send_file(self._opened.fd, self._position, min(self._left, most), patience)
         except EOFError as error:
             raise DiskError("A file became shorter while it was sent.") from error
         self._position += sent
         self._left -= sent
-        return before + sent
-
-    def read(self, most: int) -> bytes | memoryview:
-        if self._head:
-            head, self._head = self._head, memoryview(b"")
-            return head
-        part = os.pread(self._fd, min(self._left, most), self._position)
-        if self._left and not part:
-            raise DiskError("A file became shorter while it was sent.")
-        self._position += len(part)
-        self._left -= len(part)
-        return part
+        return of_head + sent
 
     @property
     def left(self) -> int:
         return len(self._head) + self._left
-
-    @property
-    def _fd(self) -> int:
-        assert self._opened is not None
-        return self._opened.fd
 
     @property
     def closed(self) -> bool:

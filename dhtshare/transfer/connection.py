@@ -6,8 +6,6 @@ Never decides anything about content: requests of the peer go to its handler, an
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -17,6 +15,7 @@ from dhtshare.network import Address
 from dhtshare.transfer.answers import Answer
 from dhtshare.transfer.codec import Frame, Unknown
 from dhtshare.transfer.inbox import Digest, Inbox
+from dhtshare.transfer.lines import CERTIFICATE, line_of
 from dhtshare.transfer.messages import (
     MAX_REQUEST,
     MAX_REQUESTS_IN_FLIGHT,
@@ -167,7 +166,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._outbox is None or self._transport is None or not self._outbox.queued_data:
             return False
         now = self._loop.time()
-        sock = self._transport.get_extra_info("socket")  # None while TLS ends
+        sock = self._transport.get_extra_info("socket")  # None at the end
         taken = acknowledged(sock) if sock is not None else None
         taken = self.sent.total if taken is None else taken
         if taken != self._taken:
@@ -197,12 +196,11 @@ class Connection(asyncio.BufferedProtocol):
     # What the transport says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # TLS's is none by class, but by method
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
-        shared, plain = self._shared, not self.encrypted
-        receiving, sending = (_duplicate(transport), _duplicate(transport)) if plain else (None, None)
-        self._inbox = Inbox(self, transport, receiving, self._place, shared.limits.download, shared.receivers)
-        self._outbox = Outbox(transport, sending, shared.limits.upload, shared.senders, self._on_sent)
+        shared = self._shared
+        self._inbox = Inbox(self, transport, line_of(transport), self._place, shared.limits.download, shared.receivers)
+        self._outbox = Outbox(transport, line_of(transport), shared.limits.upload, shared.senders, self._on_sent)
         self._sending = self._loop.create_task(self._send(self._outbox), name=f"send to {self.address}")
         self._sending.add_done_callback(self._sent_last)
         self._shared.keep(self._sending)
@@ -211,8 +209,7 @@ class Connection(asyncio.BufferedProtocol):
     def certificate(self) -> bytes | None:
         """The peer's certificate (DER) on an encrypted connection that we dialled."""
         assert self._transport is not None
-        ssl_object = self._transport.get_extra_info("ssl_object")
-        return None if ssl_object is None else ssl_object.getpeercert(binary_form=True)
+        return cast("bytes | None", self._transport.get_extra_info(CERTIFICATE))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         assert self._inbox is not None
@@ -242,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
             self._sending.cancel()
         if self._inbox is not None:
             self._inbox.close()
-            self._inbox = None  # it holds the transport, whose TLS half has a buffer of 256 KiB
+            self._inbox = None
         pending, self._pending = list(self._pending.values()), {}
         for expecting in pending:
             expecting.lost(error)
@@ -357,11 +354,3 @@ class Connection(asyncio.BufferedProtocol):
         self._handler.greeted(self, message)
         self.greeted = True
         self.greeting.set()
-
-
-def _duplicate(transport: asyncio.Transport) -> socket.socket:
-    """A socket of its own for a transport's: it stays ours when the transport closes while a thread uses it, so
-    bytes never go to, or come from, whoever gets the number next."""
-    twin = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-    twin.setblocking(False)
-    return twin

@@ -16,6 +16,7 @@ from dhtshare.transfer.greeting import Greeter
 from dhtshare.transfer.parties import EncryptionNeededError
 from dhtshare.transfer.sockets import tune
 from dhtshare.transfer.tls import client_context
+from dhtshare.transfer.tls_transport import begin_tls
 
 CONNECT_SECONDS = 5.0
 HANDSHAKE_SECONDS = 10.0
@@ -129,14 +130,15 @@ class Dialler:
             tune(sock, loopback=is_loopback(address.host))
             async with asyncio.timeout(CONNECT_SECONDS):
                 await loop.sock_connect(sock, tuple(address))
-            context = self._tls() if encrypted else None
-            _, connection = await loop.create_connection(
-                lambda: self._make(address, encrypted, peer.must_be),
-                sock=sock,
-                ssl=context,
-                server_hostname="" if encrypted else None,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if encrypted else None,
-            )
+
+            def make() -> Connection:
+                return self._make(address, encrypted, peer.must_be)
+
+            if encrypted:
+                async with asyncio.timeout(HANDSHAKE_SECONDS):
+                    connection = await begin_tls(sock, self._tls(), make, server_side=False)
+            else:
+                _, connection = await loop.create_connection(make, sock=sock)
         except BaseException as error:
             sock.close()
             if isinstance(error, TimeoutError):

@@ -16,6 +16,7 @@ from dhtshare.transfer.guests import Guests
 from dhtshare.transfer.messages import TLS_FIRST_BYTE
 from dhtshare.transfer.sockets import tune
 from dhtshare.transfer.tls import server_context
+from dhtshare.transfer.tls_transport import begin_tls
 
 HANDSHAKE_SECONDS = 10.0
 RETRY_SECONDS = 0.5
@@ -109,13 +110,12 @@ class Doorway:
             tune(sock, loopback=is_loopback(address.host))
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 encrypted = await _first_byte(loop, sock) == TLS_FIRST_BYTE
-                visit.handed_over = True
-                _, connection = await loop.connect_accepted_socket(
-                    lambda: self._make(address, encrypted),
-                    sock,
-                    ssl=self._tls() if encrypted else None,
-                    ssl_handshake_timeout=HANDSHAKE_SECONDS if encrypted else None,
-                )
+                if encrypted:
+                    connection = await begin_tls(sock, self._tls(), lambda: self._make(address, True), server_side=True)
+                    visit.handed_over = True
+                else:
+                    visit.handed_over = True
+                    _, connection = await loop.connect_accepted_socket(lambda: self._make(address, False), sock)
                 visit.connection = connection
                 visit.leave = connection.close
                 await connection.greeting.wait()

@@ -7,16 +7,16 @@ frame reader too.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.codec import Frame, FrameReader, Place
+from dhtshare.transfer.lines import Line
 from dhtshare.transfer.messages import Data
 from dhtshare.transfer.ratelimit import TokenBucket
-from dhtshare.transfer.receive import Taken, expect_much, receive
+from dhtshare.transfer.receive import Taken, receive
 from dhtshare.transfer.workers import Workers
 
 MIN_READ_BYTES = 4096
@@ -53,7 +53,7 @@ class Owner(Protocol):
 
 
 class Inbox:
-    """Reads one transport. `sock` is a duplicate of its socket when threads may read it, else None.
+    """Reads one transport. `line` is what threads read; it is the inbox's own.
 
     `place` names where payloads go; it is called by whoever reads.
     """
@@ -62,14 +62,14 @@ class Inbox:
         self,
         owner: Owner,
         transport: asyncio.ReadTransport,
-        sock: socket.socket | None,
+        line: Line,
         place: Place,
         cap: TokenBucket,
         workers: Workers,
     ) -> None:
         self._owner = owner
         self._transport = transport
-        self._socket = sock
+        self._line = line
         self._cap = cap
         self._workers = workers
         self._loop = asyncio.get_running_loop()
@@ -102,8 +102,7 @@ class Inbox:
         elif self._may_lend():
             self._lent = self._turning = True
             self._transport.pause_reading()
-            assert self._socket is not None
-            expect_much(self._socket, much=True)
+            self._line.expect_much(True)
             self._workers.hand_on(self._turn)
 
     def close(self) -> None:
@@ -116,8 +115,7 @@ class Inbox:
 
     def _may_lend(self) -> bool:
         return (
-            self._socket is not None
-            and self._resuming is None
+            self._resuming is None
             and not self._cap.rate
             and self._owner.expects_data
             and self._owner.receiving_rate >= LEND_RATE
@@ -130,8 +128,7 @@ class Inbox:
             self._release()
             return
         self._owner.bytes_came(taken.count)
-        assert self._socket is not None
-        expect_much(self._socket, much=False)
+        self._line.expect_much(False)
         if taken.error is not None:
             self._owner.failed(taken.error)
             return
@@ -152,16 +149,13 @@ class Inbox:
     def _release(self) -> None:
         """Buffers and socket are given back now, not when the collector finds the connection."""
         self._reader.release()
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._line.close()
 
     # In a worker thread.
 
     def _turn(self) -> None:
         """Receive up to a whole frame, give the socket on, and only then work on what came."""
-        assert self._socket is not None
-        taken = receive(self._socket, self._reader, self._is_closed)
+        taken = receive(self._line, self._reader, self._is_closed)
         digests: list[Digest] = []
         others: list[Frame] = []
         try:

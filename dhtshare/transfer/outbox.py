@@ -1,14 +1,12 @@
 """The sending half of a connection: small frames at once, answers with a payload one after another.
 
-Never interleaves inside a frame. On a plain connection chunks go from the file to the socket in a thread, one answer
-after another as long as the peer takes them; the transport is idle meanwhile, and small frames wait for the end of a
-frame.
+Never interleaves inside a frame. Answers go out in a thread, one after another as long as the peer takes them; the
+transport is idle meanwhile, and small frames wait for the end of a frame.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,13 +15,10 @@ from functools import partial
 from dhtshare.errors import DhtshareError, NetworkError
 from dhtshare.transfer.answers import Answer
 from dhtshare.transfer.codec import encode
+from dhtshare.transfer.lines import Line, Patience
 from dhtshare.transfer.messages import Message, Reason, Refused
 from dhtshare.transfer.ratelimit import TokenBucket
-from dhtshare.transfer.sendfile import Patience
 from dhtshare.transfer.workers import Workers
-
-PIECE_BYTES = 256 << 10
-"""What is read and encrypted at once: a quarter of a millisecond of the loop."""
 
 TURN_BYTES = 8 << 20
 """A thread serves another connection after so much, if one waits."""
@@ -41,19 +36,19 @@ FRAME_OVERHEAD = 64
 class Outbox:
     """Sends on one transport. `run` is a task of the connection's owner and ends when cancelled.
 
-    `file_socket` is a duplicate of the transport's socket when files may go straight to it, else None.
+    `line` is what threads write to; it is the outbox's own.
     """
 
     def __init__(
         self,
         transport: asyncio.WriteTransport,
-        file_socket: socket.socket | None,
+        line: Line,
         cap: TokenBucket,
         workers: Workers,
         on_sent: Callable[[int], None],
     ) -> None:
         self._transport = transport
-        self._file_socket = file_socket
+        self._line = line
         self._cap = cap
         self._workers = workers
         self._on_sent = on_sent
@@ -68,7 +63,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        transport.set_write_buffer_limits(high=1, low=0)  # TLS takes high=0 for 'always full'
+        transport.set_write_buffer_limits(high=0)
 
     @property
     def queued(self) -> int:
@@ -143,8 +138,7 @@ class Outbox:
                     self._wake.clear()
                     await self._wake.wait()
         finally:
-            if self._file_socket is not None:
-                self._file_socket.close()
+            self._line.close()
 
     async def _send_small(self) -> None:
         await self._writable.wait()
@@ -155,22 +149,16 @@ class Outbox:
             await self._writable.wait()
 
     async def _serve(self) -> None:
-        """Send answers until none is left, small frames wait, or the next cannot go straight from a file."""
-        turn = _Turn(self, self._file_socket)
+        """Send answers until none is left or small frames wait."""
+        turn = _Turn(self, self._line)
         while not turn.over:
             most = await self._allowance()
             await self._workers.finish(partial(turn.run, min(most, TURN_BYTES)))
             self._account(turn.take_sent())
             for request in turn.take_refused():
                 self._small.append(encode(Refused(request, Reason.NOT_FOUND)))
-            if turn.must_read:
-                assert self._current is not None
-                await self._send_read(self._current)
-                self._current = None
-                return
             if turn.full:
-                assert self._file_socket is not None
-                await _until_writable(self._loop, self._file_socket)
+                await self._line.room()
 
     # Called by a turn, in its thread.
 
@@ -190,14 +178,6 @@ class Outbox:
         """Whether small frames wait."""
         return bool(self._small)
 
-    async def _send_read(self, answer: Answer) -> None:
-        while answer.left:
-            most = min(PIECE_BYTES, await self._allowance())
-            part = await self._workers.finish(partial(_read, answer, most))
-            self._transport.write(part)
-            self._account(len(part))
-            await self._writable.wait()
-
     async def _allowance(self) -> int:
         while (delay := self._cap.delay(self._loop.time())) > 0:  # noqa: ASYNC110 - others draw from the cap meanwhile
             await asyncio.sleep(delay)
@@ -211,11 +191,13 @@ class Outbox:
 class _Turn:
     """A thread's turn at one connection, and how it ended. `run` is called again while it is not over."""
 
-    def __init__(self, outbox: Outbox, file_socket: socket.socket | None) -> None:
-        self.over = self.must_read = self.full = False
+    def __init__(self, outbox: Outbox, line: Line) -> None:
+        self.over = self.full = False
         self._outbox = outbox
-        self._socket = file_socket
+        self._line = line
         self._prepared: Answer | None = None
+        self._yielding = False
+        """Small frames wait: no further answer begins."""
         self._sent = 0
         self._refused: list[int] = []
 
@@ -234,23 +216,19 @@ class _Turn:
         self.full = False
         patience = Patience(TURN_WAIT_SECONDS)
         while self._sent < most:
-            answer = self._outbox.next_answer()
+            answer = None if self._yielding else self._outbox.next_answer()
             if answer is None:
-                self.over = True
+                self.over = self._line.flush(patience)  # the transport writes next
+                self.full = not self.over
                 return
             if self._prepare(answer):
-                if self._socket is None or (sent := answer.send_to(self._socket, most - self._sent, patience)) is None:
-                    self.must_read = True
-                    return
-                self._sent += sent
+                self._sent += answer.send_to(self._line, most - self._sent, patience)
                 if answer.left:
                     self.full = self._sent < most
                     return
                 answer.close()
             self._outbox.answered()
-            if self._outbox.has_small:
-                self.over = True
-                return
+            self._yielding = self._outbox.has_small
 
     def _prepare(self, answer: Answer) -> bool:
         if self._prepared is answer:
@@ -263,19 +241,3 @@ class _Turn:
             return False
         self._prepared = answer
         return True
-
-
-def _read(answer: Answer, most: int) -> bytes | bytearray | memoryview:
-    part = answer.read(most)
-    if not answer.left:
-        answer.close()
-    return part
-
-
-async def _until_writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    ready = asyncio.Event()
-    loop.add_writer(sock, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_writer(sock)

@@ -1,25 +1,22 @@
 """Frames from a socket, received in a worker thread straight into their places.
 
-On a fast plain connection the event loop would spend itself on copying, so it lends the socket. A thread takes what
+On a fast connection the event loop would spend itself on copying, so it lends the socket. A thread takes what
 is there, waits for more no longer than a fast line needs, and gives the socket on as soon as a frame is whole: so a
 stalled peer holds no thread, and one thread receives while another hashes and writes.
 """
 
 from __future__ import annotations
 
-import select
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.codec import Frame, FrameReader
+from dhtshare.transfer.lines import Line
 
-PATIENCE_MILLISECONDS = 1
-"""How long a thread waits for LOW_WATER_BYTES more: 128 MB a second. Slower lines are waited for by the loop."""
-
-LOW_WATER_BYTES = 128 << 10
-"""A waiting thread is woken for no less, where the system knows how (SO_RCVLOWAT)."""
+PATIENCE_SECONDS = 0.001
+"""How long a thread waits for more, of which it is told from 128 KiB on: 128 MB a second. Slower lines are waited for
+by the loop."""
 
 
 @dataclass(slots=True)
@@ -32,19 +29,19 @@ class Taken:
     error: RemoteProtocolError | None = None
 
 
-def receive(sock: socket.socket, reader: FrameReader, unwanted: Callable[[], bool]) -> Taken:
+def receive(line: Line, reader: FrameReader, unwanted: Callable[[], bool]) -> Taken:
     """Receive until a frame is whole, nothing more comes, or it is `unwanted`.
 
-    `sock` is non-blocking. The end or an error of the connection is left for the loop to find.
+    The end or an error of the connection is left for the loop to find.
     """
     taken = Taken()
     try:
         while not taken.frames and not unwanted():
             rest = reader.rest_of_payload()
             try:
-                count = sock.recvmsg_into(rest)[0] if rest else sock.recv_into(reader.get_buffer())
+                count = line.receive(rest or (reader.get_buffer(),))
             except BlockingIOError:
-                if not _wait_for_bytes(sock.fileno()):
+                if not line.wait_for_bytes(PATIENCE_SECONDS):
                     taken.flows = False
                     break
                 continue
@@ -63,14 +60,3 @@ def receive(sock: socket.socket, reader: FrameReader, unwanted: Callable[[], boo
     except RemoteProtocolError as error:
         taken.error, taken.flows = error, False
     return taken
-
-
-def expect_much(sock: socket.socket, *, much: bool) -> None:
-    """Whether waiting on the socket ends only with LOW_WATER_BYTES, or with any byte."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, LOW_WATER_BYTES if much else 1)
-
-
-def _wait_for_bytes(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(PATIENCE_MILLISECONDS))

@@ -8,11 +8,13 @@ and takes no virtual time) and TLS (a certificate without a cipher).
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import ssl
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -28,6 +30,7 @@ from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.dialler import CONNECT_SECONDS, HANDSHAKE_SECONDS, PeerAddress
 from dhtshare.transfer.dials import Attempts
 from dhtshare.transfer.exchange import Exchange
+from dhtshare.transfer.lines import CERTIFICATE, LINE, Patience
 from dhtshare.transfer.ratelimit import Limits
 from dhtshare.transfer.swarm import Swarm, SwarmOptions, SwarmResult
 from dhtshare.transfer.tls import certificate
@@ -39,6 +42,9 @@ SEGMENT_SECONDS = 0.01
 LEAST_SEGMENT, MOST_SEGMENT = 4 << 10, 64 << 10
 """Streams of a host take turns on its line, so many bytes at a time."""
 
+PIECE_BYTES = 256 << 10
+"""What a stream takes of a sender that is ahead of the line."""
+
 WINDOW_BYTES = 4 << 20
 """What a stream has on its way at most, as a kernel's buffers would."""
 
@@ -47,6 +53,12 @@ T = TypeVar("T")
 
 class InlineWorkers(Workers):
     """No threads: a job is done in the loop's next turn."""
+
+    def hand_on(self, job: Job) -> None:
+        asyncio.get_running_loop().call_soon(job)
+
+    def post(self, call: Callable[[], object], *, soon: Callable[[], bool] | None = None) -> None:
+        asyncio.get_running_loop().call_soon(call)
 
     def submit(self, job: Job, then: Then) -> None:
         asyncio.get_running_loop().call_soon(self._run, job, then)
@@ -106,16 +118,6 @@ class Line:
             loop.call_soon(passed)
 
 
-class _Certificate:
-    """All of an ssl object that a connection looks at."""
-
-    def __init__(self, der: bytes) -> None:
-        self._der = der
-
-    def getpeercert(self, binary_form: bool = False) -> bytes:
-        return self._der
-
-
 class _Socket:
     """All of a socket that a connection looks at: what the peer has acknowledged, where the kernel tells it."""
 
@@ -142,11 +144,14 @@ class Stream(asyncio.Transport):
         self._in: deque[bytes] = deque()
         self._paused_writing = self._reading_paused = self._closing = self._lost = False
         self._sending = False
+        self.empty = asyncio.Event()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "socket":
             return _Socket(self)
-        return _Certificate(self._certificate) if name == "ssl_object" and self._certificate else default
+        if name == CERTIFICATE:
+            return self._certificate
+        return partial(StreamLine, self) if name == LINE else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """As the outbox sets them: full with one byte, and empty when empty."""
@@ -154,11 +159,15 @@ class Stream(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
         if self._lost or self._closing:
             return
-        self._out += data
-        self._send()
+        self.fill(data)
         if self._out and not self._paused_writing:
             self._paused_writing = True
             self.protocol.pause_writing()
+
+    def fill(self, data: bytes | bytearray | memoryview) -> None:
+        """Put bytes on their way."""
+        self._out += data
+        self._send()
 
     def is_closing(self) -> bool:
         return self._closing or self._lost
@@ -195,6 +204,8 @@ class Stream(asyncio.Transport):
             self.other._flying.append(segment)
             self._loop.call_later(self.host.network.delay, self.other._arrives)
             self._send()
+            if not self._out:
+                self.empty.set()
             if not self._out and self._paused_writing:
                 self._paused_writing = False
                 self.protocol.resume_writing()
@@ -214,14 +225,17 @@ class Stream(asyncio.Transport):
 
     def _deliver(self) -> None:
         while self._in and not self._reading_paused and not self._lost:
-            segment = self._in.popleft()
-            buffer = self.protocol.get_buffer(len(segment))
-            count = min(len(buffer), len(segment))
-            buffer[:count] = segment[:count]
-            if count < len(segment):
-                self._in.appendleft(segment[count:])
-            self._loop.call_later(self.host.network.delay, self.other._acknowledged, count)
-            self.protocol.buffer_updated(count)
+            self.protocol.buffer_updated(self.take(self.protocol.get_buffer(len(self._in[0]))))
+
+    def take(self, buffer: memoryview) -> int:
+        """Some of what has arrived."""
+        segment = self._in.popleft()
+        count = min(len(buffer), len(segment))
+        buffer[:count] = segment[:count]
+        if count < len(segment):
+            self._in.appendleft(segment[count:])
+        self._loop.call_later(self.host.network.delay, self.other._acknowledged, count)
+        return count
 
     def _acknowledged(self, count: int) -> None:
         self._on_the_way -= count
@@ -235,7 +249,55 @@ class Stream(asyncio.Transport):
     def _end(self, error: Exception | None) -> None:
         self._lost = True
         self._out.clear()
+        self.empty.set()
         self._loop.call_soon(self.protocol.connection_lost, error)
+
+
+class StreamLine:
+    """A stream as a thread would use it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._head = b""
+
+    def receive(self, buffers: Sequence[memoryview]) -> int:
+        if not self._stream._in:
+            raise BlockingIOError
+        return self._stream.take(buffers[0])
+
+    def wait_for_bytes(self, seconds: float) -> bool:
+        return False
+
+    def expect_much(self, much: bool) -> None: ...
+
+    def send(self, data: memoryview, patience: Patience, *, more: bool = False) -> int:
+        if self._stream.is_closing():
+            raise ConnectionResetError
+        if self._stream._out:
+            return 0
+        if more:
+            self._head = bytes(data)
+            return len(data)
+        piece = data[:PIECE_BYTES]
+        self._stream.fill(self._head + piece)
+        self._head = b""
+        return len(piece)
+
+    def send_file(self, source: int, position: int, count: int, patience: Patience) -> int:
+        part = os.pread(source, min(count, PIECE_BYTES), position)
+        if not part:
+            raise EOFError
+        return self.send(memoryview(part), patience)
+
+    def flush(self, patience: Patience) -> bool:
+        return not self._stream._out
+
+    async def room(self) -> None:
+        self._stream.empty.clear()
+        if self._stream._out:
+            await self._stream.empty.wait()
+
+    def close(self) -> None: ...
 
 
 class Host:
