@@ -52,6 +52,13 @@ class ChunkSlot(NamedTuple):
     length: int
 
 
+class Run(NamedTuple):
+    """Consecutive chunks of the list: their bytes, and whether these follow each other in one file, too."""
+
+    length: int
+    in_one_file: bool
+
+
 class Layout:
     """The chunks of one content, numbered through.
 
@@ -93,6 +100,14 @@ class Layout:
         file = self.files[number]
         chunk, step = index - file.first_chunk, chunk_size(file.size)
         return ChunkSlot(number, chunk, chunk * step, min(step, file.size - chunk * step))
+
+    def run(self, first: int, count: int) -> Run:
+        """What `count` chunks from chunk `first` on are together. Raises IndexError outside the content."""
+        start, end = self.slot(first), self.slot(first + count - 1)
+        if start.file == end.file:
+            return Run(end.offset + end.length - start.offset, in_one_file=True)
+        length = sum(self.slot(index).length for index in range(first, first + count))
+        return Run(length, in_one_file=False)
 
     def chunks_of_file(self, number: int) -> range:
         """The chunks of file `number`; empty for an empty file or folder."""

@@ -76,7 +76,8 @@ class MadeAnswer:
 
 
 class ChunkAnswer:
-    """DATA of one chunk, or a range of it: from the file to the line, and no copy of it here."""
+    """DATA of one chunk or a range of it, or of chunks that follow each other in a file: from there to the line, and no
+    copy of it here."""
 
     is_data = True
 
@@ -92,7 +93,7 @@ class ChunkAnswer:
     def prepare(self) -> None:
         opened = self._offer.open_chunk(self._get.first)
         self._opened = opened
-        if self._get.offset + self._get.length > opened.length:
+        if self._get.count == 1 and self._get.offset + self._get.length > opened.length:
             raise DiskError("A chunk on the disk is shorter than it was.")
         self._position = opened.offset + self._get.offset
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 UNVERIFIED_BYTES = 48 << 20
-BLOCK_BYTES = 1 << 20
-KEPT_BLOCKS = 8
+BLOCKS = {1 << 20: 8, 4 << 20: 4}
+"""Sizes of buffers that are used again, and how many of each are kept: a chunk's, and a run's."""
+
+SMALL_BYTES = 64 << 10
 
 
 class Buffers:
@@ -19,7 +21,7 @@ class Buffers:
     def __init__(self, limit: int = UNVERIFIED_BYTES) -> None:
         self.limit = limit
         self.promised = 0
-        self._blocks: list[bytearray] = []
+        self._blocks: dict[int, list[bytearray]] = {size: [] for size in BLOCKS}
         self._waiting: list[Callable[[], None]] = []
 
     def promise(self, count: int) -> bool:
@@ -41,18 +43,20 @@ class Buffers:
         self._waiting.append(call)
 
     def take(self, count: int) -> bytearray:
-        """A buffer of at least `count` bytes with any content; those of up to a block are used again.
+        """A buffer of at least `count` bytes with any content; those of up to the largest block are used again.
 
         May be called in any thread, as `recycle`.
         """
-        if count <= BLOCK_BYTES and self._blocks:
-            try:
-                return self._blocks.pop()
-            except IndexError:  # another thread was quicker
-                pass
-        return bytearray(max(count, BLOCK_BYTES) if count > BLOCK_BYTES // 16 else count)
+        for size, blocks in self._blocks.items():
+            if count <= size:
+                try:
+                    return blocks.pop()
+                except IndexError:
+                    return bytearray(size if count > SMALL_BYTES else count)
+        return bytearray(count)
 
     def recycle(self, buffer: bytearray) -> None:
         """The buffer is not used any more."""
-        if len(buffer) == BLOCK_BYTES and len(self._blocks) < KEPT_BLOCKS:
-            self._blocks.append(buffer)
+        blocks = self._blocks.get(len(buffer))
+        if blocks is not None and len(blocks) < BLOCKS[len(buffer)]:
+            blocks.append(buffer)

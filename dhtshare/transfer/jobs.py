@@ -1,4 +1,4 @@
-"""One request for chunks on its way: one chunk, in as many parts as payloads allow, or a run of small ones.
+"""One request for chunks on its way: one chunk, in parts where the line is slow, or a run of several.
 
 A chunk is asked whole of one peer, so a false one has one author. Owns the buffer that its bytes come into.
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.buffers import Buffers
-from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, Answer, Data, Get, Reason, Refused
+from dhtshare.transfer.messages import MAX_DATA_BYTES, Answer, Data, Get, Reason, Refused
 from dhtshare.transfer.source import SwarmPeer
 
 
@@ -91,8 +91,7 @@ class Job:
         peer = self.peer
         self._asked_at = time.monotonic()
         peer.asked(self.length, now)
-        # A run is one answer: its chunks lie in files of their own.
-        most = peer.window.part if len(self.chunks) == 1 else MAX_PAYLOAD_BYTES
+        most = peer.window.part if len(self.chunks) == 1 else MAX_DATA_BYTES  # a run is one answer
         for offset in range(0, self.length, most):
             length = min(most, self.length - offset)
             part = _Part(self, offset, length)

@@ -154,6 +154,11 @@ class Picker:
         return not self._missing and not self._requested
 
     @property
+    def shared(self) -> bool:
+        """Whether seeds give the content to others, too: then whoever draws different chunks feeds the others."""
+        return bool(self._given)
+
+    @property
     def missing(self) -> int:
         """The chunks that nobody was asked for."""
         return self._missing

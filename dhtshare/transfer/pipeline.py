@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
+from dhtshare.content.chunks import MIN_CHUNK_SIZE
 from dhtshare.content.layout import Layout
 from dhtshare.errors import NetworkError
 from dhtshare.transfer.buffers import Buffers
@@ -31,6 +32,10 @@ does for one request costs it as much as sending a chunk."""
 
 RUN_BYTES = MAX_PAYLOAD_BYTES // 4
 """Small chunks asked for together: enough to hide the round trip, few enough for two threads to share the work."""
+
+
+RUNS_UNTIL_CHUNKS = 64
+"""Towards the end of a file its chunks are asked one by one, so that all peers get a share of the last ones."""
 
 
 class Overseer(Protocol):
@@ -77,11 +82,10 @@ class Pipeline:
         self._last_checked: asyncio.Future[None] | None = None
         self._waits_for_room = False
         self._stopped = False
-        self._most_of_a_run = MAX_RUN_CHUNKS if len(layout.files) > 1 else 1  # those of one file are no small ones
 
     def fill(self, peer: SwarmPeer) -> None:
         """Ask the peer for as much as its window holds, once there is room for several requests."""
-        connection, slots, size = peer.connection, self._layout.slot, peer.window.size
+        connection, size = peer.connection, peer.window.size
         if size >= BATCH_FROM_BYTES and peer.in_flight > size - min(BATCH_BYTES, size // 2):
             return
         while not (self._stopped or peer.retired or connection.choked) and connection.is_open:
@@ -90,17 +94,10 @@ class Pipeline:
             if peer.in_flight >= peer.window.size or connection.requests_in_flight >= MAX_REQUESTS_PER_PEER:
                 return
             now = self._loop.time()
-            run = self._most_of_a_run if peer.window.proven else 1
-            picked = self._picker.pick(peer, run, now=now, would_take=peer.expected(RUN_BYTES))
+            picked = self._picker.pick(peer, self._most_of_a_run(peer), now=now, would_take=peer.expected(RUN_BYTES))
             if not picked:
                 return
-            chunks, length = picked[:1], slots(picked[0]).length
-            for chunk in picked[1:]:
-                more = slots(chunk).length
-                if length + more > RUN_BYTES:
-                    break
-                chunks.append(chunk)
-                length += more
+            chunks, length = self._run_of(picked, peer.window.run)
             if not self._buffers.promise(length):
                 self._wait_for_room()
                 return
@@ -118,6 +115,28 @@ class Pipeline:
         if self._jobs:
             self._last_checked = self._loop.create_future()
             await self._last_checked
+
+    def _most_of_a_run(self, peer: SwarmPeer) -> int:
+        """How many chunks to ask the peer for at a time, if they are consecutive."""
+        if not peer.window.proven:
+            return 1
+        if len(self._layout.files) > 1:
+            return MAX_RUN_CHUNKS
+        # Those of one file are no small ones. Asked one by one, they are spread over all who want and who have them.
+        alone = not self._picker.shared and self._picker.missing.bit_count() >= RUNS_UNTIL_CHUNKS
+        return max(1, peer.window.run // MIN_CHUNK_SIZE) if alone else 1
+
+    def _run_of(self, picked: list[int], most: int) -> tuple[list[int], int]:
+        """How many of these consecutive chunks to ask for at once, and their bytes: small ones, or those of a file."""
+        first = self._layout.slot(picked[0])
+        length, count = first.length, 1
+        for chunk in picked[1:]:
+            slot = self._layout.slot(chunk)
+            if length + slot.length > (most if slot.file == first.file else RUN_BYTES):
+                break
+            length += slot.length
+            count += 1
+        return picked[:count], length
 
     def _start(self, job: Job, now: float) -> None:
         peer = job.peer

@@ -171,10 +171,10 @@ class Seeder:
         if not self._choker.may_start(connection):
             self._choke(connection)
             connection.send(Refused(get.request, Reason.CHOKED))
-        elif not _is_there(get, offer):
+        elif (answer := _answer(get, offer)) is None:
             connection.send(Refused(get.request, Reason.NOT_FOUND))
         else:
-            connection.answer(RunAnswer(get, offer) if get.count > 1 else ChunkAnswer(get, offer))
+            connection.answer(answer)
             self._note_gift(connection, get, offer)
 
     def _choke(self, connection: Connection) -> None:
@@ -199,16 +199,22 @@ def _tell_one(follower: Connection, message: Message) -> None:
         follower.close(error)
 
 
-def _is_there(get: Get, offer: Offer) -> bool:
+def _answer(get: Get, offer: Offer) -> ChunkAnswer | RunAnswer | None:
+    """How to answer; None where it is not here, or not what a GET may ask for."""
     layout, have = offer.layout, offer.have
-    last = get.first + get.count - 1
-    if last >= layout.chunk_count:
-        return False
-    if have is not None and any(index not in have for index in range(get.first, last + 1)):
-        return False
+    end = get.first + get.count
+    if end > layout.chunk_count:
+        return None
+    if have is not None and any(index not in have for index in range(get.first, end)):
+        return None
     if get.count == 1:
-        return get.offset + get.length <= layout.slot(get.first).length
-    return get.offset == 0 and get.length == sum(layout.slot(index).length for index in range(get.first, last + 1))
+        return ChunkAnswer(get, offer) if get.offset + get.length <= layout.slot(get.first).length else None
+    run = layout.run(get.first, get.count)
+    if get.offset or get.length != run.length:
+        return None
+    if run.in_one_file:
+        return ChunkAnswer(get, offer)
+    return RunAnswer(get, offer) if run.length <= MAX_PAYLOAD_BYTES else None
 
 
 def _has(ask: Ask, offer: Offer) -> tuple[Message, bytes]:

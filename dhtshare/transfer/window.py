@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 
-from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES
+from dhtshare.transfer.messages import MAX_DATA_BYTES, MAX_PAYLOAD_BYTES
 
 LEAST_PART = 128 << 10
 FIRST_PART = 256 << 10
 PART_SECONDS = 0.1
 """How long one answer may take: what is small, in both directions, waits so long for what is long before it."""
+
+RUN_SECONDS = 0.02
+"""And how long a run of chunks, which a peer that dies in the middle of it leaves undone as a whole."""
 
 SPARE_SECONDS = 0.005
 """Above rate × delay: what the scheduling of threads on both sides may eat."""
@@ -98,6 +101,11 @@ class Window:
             return FIRST_PART
         wanted = int(self.rate * PART_SECONDS) | 1
         return max(LEAST_PART, min(MAX_PAYLOAD_BYTES, 1 << (wanted.bit_length() - 1)))
+
+    @property
+    def run(self) -> int:
+        """Bytes to ask for at once of chunks that follow each other: more than `part` only on a very fast line."""
+        return min(MAX_DATA_BYTES, int(self.rate * RUN_SECONDS))
 
     def expected(self, queued: int) -> float:
         """Seconds until `queued` bytes, all those requested, would have come; infinity while unknown."""

@@ -7,8 +7,10 @@ import threading
 
 import pytest
 
-from dhtshare.transfer.buffers import BLOCK_BYTES, KEPT_BLOCKS, Buffers
+from dhtshare.transfer.buffers import BLOCKS, Buffers
 from dhtshare.transfer.workers import Workers
+
+CHUNK, RUN = BLOCKS
 
 
 @pytest.fixture
@@ -77,12 +79,12 @@ async def test_threads_end_with_their_owner(workers: Workers) -> None:
 
 
 def test_promises_are_bounded_and_those_who_wait_hear_of_room() -> None:
-    buffers = Buffers(limit=3 * BLOCK_BYTES)
+    buffers = Buffers(limit=3 * CHUNK)
     called: list[str] = []
-    assert buffers.promise(2 * BLOCK_BYTES)
-    assert not buffers.promise(2 * BLOCK_BYTES)
+    assert buffers.promise(2 * CHUNK)
+    assert not buffers.promise(2 * CHUNK)
     buffers.when_free(lambda: called.append("room"))
-    buffers.give_back(2 * BLOCK_BYTES)
+    buffers.give_back(2 * CHUNK)
     assert called == ["room"]
     assert buffers.promised == 0
     buffers.give_back(0)
@@ -91,17 +93,25 @@ def test_promises_are_bounded_and_those_who_wait_hear_of_room() -> None:
 
 def test_blocks_are_used_again_and_not_hoarded() -> None:
     buffers = Buffers()
-    first = buffers.take(BLOCK_BYTES)
-    buffers.recycle(first)
-    assert buffers.take(1000) is first
-    for _ in range(3 * KEPT_BLOCKS):
-        buffers.recycle(bytearray(BLOCK_BYTES))
-    kept = {id(buffers.take(BLOCK_BYTES)) for _ in range(KEPT_BLOCKS)}
-    assert len(kept) == KEPT_BLOCKS
+    for size, most in BLOCKS.items():
+        first = buffers.take(size)
+        buffers.recycle(first)
+        assert buffers.take(size - 1) is first
+        handed_in = [bytearray(size) for _ in range(3 * most)]
+        for block in handed_in:
+            buffers.recycle(block)
+        again = [buffers.take(size) for _ in handed_in]
+        assert sum(any(block is one for one in handed_in) for block in again) == most
+
+
+def test_a_run_gets_no_chunks_block() -> None:
+    buffers = Buffers()
+    buffers.recycle(bytearray(CHUNK))
+    assert len(buffers.take(CHUNK + 1)) == RUN
 
 
 def test_a_small_or_a_large_buffer_is_as_long_as_it_must_be() -> None:
     buffers = Buffers()
     assert len(buffers.take(100)) == 100
-    assert len(buffers.take(BLOCK_BYTES // 2)) == BLOCK_BYTES
-    assert len(buffers.take(16 * BLOCK_BYTES)) == 16 * BLOCK_BYTES
+    assert len(buffers.take(CHUNK // 2)) == CHUNK
+    assert len(buffers.take(16 * CHUNK)) == 16 * CHUNK
