@@ -81,6 +81,7 @@ def _tally(outcomes: dict[str, Outcome]) -> dict[str, Any]:
         "slowest_s": met[slowest].seconds if slowest else 0.0,
         "slowest": slowest,
         "chunks_again": max((outcome.chunks_again for outcome in met.values()), default=0),
+        "chunks_in_flight": max((outcome.chunks_in_flight for outcome in met.values()), default=0),
         "wrong": [f"{name}: {wrong}" for name, outcome in met.items() for wrong in outcome.wrong],
     }
 

@@ -28,7 +28,8 @@ class Outcome:
     happened: bool = False
     failed: bool = False  #: the command that met it said so by its exit code; else it got by
     seconds: float = 0.0  #: from the fault to the end of a command that failed
-    chunks_again: int = 0
+    chunks_again: int = 0  #: that stood right on the disk, and were fetched once more
+    chunks_in_flight: int = 0  #: that were sent and never came to be written
     wrong: list[str] = field(default_factory=list)
 
 
@@ -75,14 +76,24 @@ class FetchStory:
                 outcome.wrong.append("claimed to be complete")
             if target.exists() and not right:
                 outcome.wrong.append("the final name stands for other bytes")
+            kept = self._chunks_kept(target)
             again = self._start(home).finish(END_SECONDS)
             if again.code != 0 or target.read_bytes() != self.source.read_bytes():
                 outcome.wrong.append(f"the rerun ended with {again.code}: {again.stderr[-300:]}")
+                return outcome
+            outcome.chunks_again = round(again.result["downloaded"] / CHUNK) - (self.chunks - kept)
             twice = _uploaded(self.seed) - sent - self.source.stat().st_size
-            outcome.chunks_again = max(0, round(twice / CHUNK))  # what is sent beside the content is far less than one
+            outcome.chunks_in_flight = max(0, round(twice / CHUNK) - outcome.chunks_again)
             if outcome.chunks_again > MOST_CHUNKS_AGAIN:
                 outcome.wrong.append(f"{outcome.chunks_again} chunks were fetched again")
             return outcome
+
+    def _chunks_kept(self, target: Path) -> int:
+        """How many chunks stand right, under the final name or before it."""
+        part = target.with_name(f".{target.name}.dhtshare-part")
+        data, source = (target if target.exists() else part), self.source.read_bytes()
+        held = data.read_bytes() if data.exists() else b""
+        return sum(held[at : at + CHUNK] == source[at : at + CHUNK] for at in range(0, len(source), CHUNK))
 
     def _start(self, home: Home, inside: tuple[str, ...] = ()) -> Running:
         home.inside = inside
