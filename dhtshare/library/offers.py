@@ -1,18 +1,20 @@
 """One content that this node serves: chunks read from the very files that were published, or from a part.
 
-A file is looked at before every chunk: only the size and time that it had when it was hashed let its bytes out.
+A file is looked at before every chunk: only the size and time that it had when it was hashed let its bytes out. And
+once more afterwards: who was sent a chunk that changed on its way does not come back to ask for another.
 Receivers verify each chunk all the same, so what slips through costs a chunk and harms nobody.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from dhtshare.content.bitfield import Bitfield
-from dhtshare.content.layout import Layout
+from dhtshare.content.layout import ChunkSlot, Layout
 from dhtshare.content.open_chunk import OpenChunk
 from dhtshare.errors import DiskError
 from dhtshare.library.catalogue import Catalogue
@@ -48,6 +50,7 @@ class SharedOffer:
         self._have: Bitfield | None = None
         self._served_at = -1  # the generation in which it was last known to be shared
         self._last: tuple[int, int, StoredPlace] | None = None  # generation, file and place of the last chunk read
+        self._lent: dict[int, StoredPlace] = {}  # what each descriptor that is out was opened as
 
     @property
     def descriptor(self) -> bytes:
@@ -82,13 +85,13 @@ class SharedOffer:
         self._check_served()
         last = self._last
         if last is not None and last[:2] == (self._served_at, slot.file) and (fd := self._open(last[2])) is not None:
-            return OpenChunk(fd, slot.offset, slot.length)
+            return self._lend(fd, last[2], slot)
         for place in self._catalogue.places(self.layout.files[slot.file].content_hash):
             if place.state is State.SHARED:
                 fd = self._open(place)
                 if fd is not None:
                     self._last = (self._served_at, slot.file, place)
-                    return OpenChunk(fd, slot.offset, slot.length)
+                    return self._lend(fd, place, slot)
         raise DiskError(f"A file of {self.name} was changed or removed after it was published. Publish it again.")
 
     def _check_served(self) -> None:
@@ -98,9 +101,22 @@ class SharedOffer:
                 raise DiskError(f"{self.name} is not shared any more.")
             self._served_at = generation
 
+    def _lend(self, fd: int, place: StoredPlace, slot: ChunkSlot) -> OpenChunk:
+        self._lent[fd] = place
+        return OpenChunk(fd, slot.offset, slot.length)
+
     def close_chunk(self, chunk: OpenChunk) -> None:
-        """Gives back what `open_chunk` gave."""
-        os.close(chunk.fd)
+        """Gives back what `open_chunk` gave, and notes a file that is not what was published any more."""
+        place = self._lent.pop(chunk.fd)
+        try:
+            same = _is_as_published(chunk.fd, place)
+        finally:
+            os.close(chunk.fd)
+        if not same:
+            with contextlib.suppress(DiskError):  # then the next to ask finds out
+                fd = self._open(place)
+                if fd is not None:
+                    os.close(fd)
 
     def member_descriptor(self, file: int) -> bytes:
         """The descriptor of file number `file`. Raises DiskError when the catalogue lost it."""
@@ -122,8 +138,7 @@ class SharedOffer:
                     raise disk_error("read", place.path, error) from error
                 self._note(place.path, State.MISSING)
                 return None
-            status = os.fstat(fd)
-            if status.st_nlink and (status.st_size, status.st_mtime_ns) == (place.size, place.mtime_ns):
+            if _is_as_published(fd, place):
                 return fd
             os.close(fd)
             self._files.forget(place.path)
@@ -133,6 +148,12 @@ class SharedOffer:
     def _note(self, path: Path, state: State) -> None:
         for item in self._catalogue.mark(path, state):
             self._on_change(item)
+
+
+def _is_as_published(fd: int, place: StoredPlace) -> bool:
+    """By name, size and time; reads nothing."""
+    status = os.fstat(fd)
+    return bool(status.st_nlink) and (status.st_size, status.st_mtime_ns) == (place.size, place.mtime_ns)
 
 
 class PartialOffer:

@@ -115,7 +115,7 @@ def replace_by_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-@pytest.mark.parametrize(
+harmed = pytest.mark.parametrize(
     ("harm", "state"),
     [
         (edit, State.CHANGED),
@@ -125,6 +125,9 @@ def replace_by_pipe(path: Path) -> None:
         (replace_by_pipe, State.MISSING),
     ],
 )
+
+
+@harmed
 @pytest.mark.parametrize("opened_before", [False, True], ids=["cold", "warm"])
 def test_a_file_that_is_not_what_was_published_is_offered_no_more(
     shelf: Shelf,
@@ -147,6 +150,24 @@ def test_a_file_that_is_not_what_was_published_is_offered_no_more(
     assert [(change.content_hash, change.state) for change in changes] == [(item.content_hash, state)]
     assert offer.have is not None
     assert len(offer.have) == 0
+
+
+@harmed
+def test_a_file_that_changes_while_its_chunks_are_sent_is_offered_no_more(
+    shelf: Shelf, catalogue: Catalogue, changes: list[Item], tmp_path: Path, harm: object, state: State
+) -> None:
+    """Who came by torn or false chunks asks for no other, so nobody else would notice."""
+    item = file_item(write(tmp_path / "film", DATA))
+    catalogue.add([item])
+    offer = shared(shelf, item.content_hash)
+    lent = [offer.open_chunk(0), offer.open_chunk(1)]
+    harm(tmp_path / "film")  # type: ignore[operator]
+    for chunk in lent:
+        offer.close_chunk(chunk)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(chunk.fd)
+    assert shelf.offer(item.content_hash) is None
+    assert [(change.content_hash, change.state) for change in changes] == [(item.content_hash, state)]
 
 
 def test_a_file_replaced_by_its_twin_goes_on(shelf: Shelf, catalogue: Catalogue, tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""How long a file that was changed, cut, replaced or removed under its seed is still offered.
+
+A fetch reads from the seed while it happens, so the first read that fails comes at once. Provider records are looked
+for on every node by hand; the entry by searches from another node, which take their time themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dhtshare.content.keys import content_key
+from dhtshare.dht.records.find_providers import FindProviders
+from dhtshare.dht.records.methods import RecordMethod
+from dhtshare.dht.records.provider import ANSWER4_BYTES
+from tests.hostile.raw_node import RawNode
+from tests.processes import Network, Node
+
+MIB = 1 << 20
+SIZE = 12 * MIB
+SEED_RATE = "2M"  # bytes per second: the fetch is still reading when the file changes
+NODES = 5
+PATIENCE_SECONDS = 60.0
+GOAL_SECONDS = 10.0  # threats.md
+
+
+def _changed(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(SIZE // 2)
+        file.write(b"another middle")
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, MIB)
+
+
+def _replaced(path: Path) -> None:
+    other = path.with_suffix(".new")
+    other.write_bytes(os.urandom(SIZE))
+    other.replace(path)
+
+
+def _removed(path: Path) -> None:
+    path.unlink()
+
+
+WAYS: dict[str, Callable[[Path], None]] = {
+    "changed": _changed,
+    "cut": _cut,
+    "replaced": _replaced,
+    "removed": _removed,
+}
+
+
+def taken_back(*arguments: str) -> dict[str, Any]:
+    """For each way the worst of `--runs`; `seconds` runs until neither a provider record nor the entry is found."""
+    parser = argparse.ArgumentParser(prog="scripts/bench taken-back")
+    parser.add_argument("--runs", type=int, default=3)
+    runs = parser.parse_args(arguments).runs
+    with tempfile.TemporaryDirectory() as folder, Network(Path(folder)) as network:
+        nodes = network.nodes(NODES)
+        seen = {way: [ruin(nodes, way, f"{way}{run}") for run in range(runs)] for way in WAYS}
+    worst = {way: {name: max(run[name] for run in of) for name in of[0]} for way, of in seen.items()}
+    return {
+        "nodes": NODES,
+        "runs_each": runs,
+        "goal_seconds": GOAL_SECONDS,
+        "worst_seconds": max(row["seconds"] for row in worst.values()),
+        "worst": worst,
+    }
+
+
+def ruin(nodes: list[Node], way: str, word: str) -> dict[str, float]:
+    """Publishes a file, has it read, ruins it; seconds from then until nobody is led to it any more.
+
+    Raises AssertionError where the reader came by anything but what was published, or the publisher is not told.
+    """
+    seed, reader, searcher = nodes[1:4]
+    path = seed.home.cwd / f"{word} ruined.bin"
+    path.write_bytes(os.urandom(SIZE))
+    seed.run("limit", "--max-upload", SEED_RATE)
+    content = seed.run("publish", path).result["hash"]
+    assert searcher.run("search", word).result["results"]
+    out = reader.home.cwd / f"out {word}"
+    fetching = reader.home.start("fetch", content, "-o", out, "--no-seed", "--timeout", 5)
+    fetching.wait_for_event("progress", lambda line: line["done"] >= MIB)
+    WAYS[way](path)
+    began = time.monotonic()
+    with RawNode(seed.home.network.name) as asker:
+        _until(lambda: not _providers(asker, nodes, bytes.fromhex(content), seed))
+    providers = time.monotonic() - began
+    _until(lambda: searcher.run("search", word, code=None).code == 4)
+    entry = time.monotonic() - began
+    assert fetching.finish(PATIENCE_SECONDS).code == 5, "nobody is left to fetch from"
+    assert not (out / path.name).exists()
+    state = {item["hash"]: item["state"] for item in seed.run("list").result["items"]}[content]
+    assert state == ("missing" if way == "removed" else "changed")
+    return {
+        "provider_records_seconds": round(providers, 2),
+        "entry_seconds": round(entry, 2),
+        "seconds": round(max(providers, entry), 2),
+    }
+
+
+def _providers(asker: RawNode, nodes: list[Node], content: bytes, seed: Node) -> int:
+    """How many records of the seed are held, its own included."""
+    key, port = content_key(asker.network, content), int(seed.address.rpartition(":")[2])
+    records: list[bytes] = []
+    for node in nodes:
+        if node.address not in asker.tokens:
+            asker.prove(node.address)
+        for answer in asker.ask(node.address, RecordMethod.FIND_PROVIDERS, FindProviders(key).body()):
+            raw = answer.body.get(2, b"")
+            assert isinstance(raw, bytes)
+            records += [raw[at : at + ANSWER4_BYTES] for at in range(0, len(raw), ANSWER4_BYTES)]
+    return sum(int.from_bytes(record[4:6], "big") == port for record in records)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s"
+        time.sleep(0.05)
