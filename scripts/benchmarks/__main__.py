@@ -25,6 +25,8 @@ BENCHMARKS = {
     "hostile": "hostile:hostile",
     "limits": "swarm.limits:limits",
     "joining": "joining:joining",
+    "disk-use": "library.disk_use:disk_use",
+    "taken-back": "library.taken_back:taken_back",
 }
 
 
