@@ -117,16 +117,8 @@ async def _results(
         elif receipt is not None and not receipt.quorum:
             weak.append(outcome.item.name)
         results.append(_result(node, outcome, receipt))
-    if alone:
-        emit(
-            {
-                "event": "message",
-                "message": f"No other node is known yet; {_listed(alone)} will be announced when one is.",
-            }
-        )
-    warning = node.records.clock_warning
-    if warning is not None:
-        emit({"event": "message", "message": warning})
+    for notice in _notices(node, alone):
+        emit({"event": "message", "message": notice})
     raise_for(failures, results)
     if weak:
         error = QuorumError(
@@ -136,6 +128,19 @@ async def _results(
         error.result = results
         raise error
     return results
+
+
+def _notices(node: Node, alone: Sequence[str]) -> Iterator[str]:
+    """What keeps others from finding or fetching what was published, though nothing failed."""
+    if alone:
+        yield f"No other node is known yet; {_listed(alone)} will be announced when one is."
+    if any(scope.undialable for scope in node.dht.scopes.values()):
+        yield (
+            "Others cannot dial this node, so nobody outside can fetch from it: forward TCP and UDP port "
+            f"{node.listening.port} to this machine. See: dhtshare status"
+        )
+    if node.records.clock_warning is not None:
+        yield node.records.clock_warning
 
 
 def _listed(names: Sequence[str]) -> str:

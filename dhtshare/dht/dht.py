@@ -210,13 +210,14 @@ class Dht:
         assert transport is not None
         dht.rpc.connection_made(transport if self._charge is None else _Charged(transport, self._charge))
         reach = None
+        decides = self._reachable == "auto"
         if scope is not Scope.LAN:
+            dht.undialable = self._reachable == "no"
             self._favours.append(Favours(dht, self._dial))
             if self._reachable != "no" and not self._client:
-                reach = Reach(dht, tcp_port)
+                reach = Reach(dht, tcp_port, decides=decides)
         dht.become(client=self._starts_as_client(scope))
         self.scopes[scope] = dht
-        decides = self._reachable == "auto"
         self._upkeep[scope] = Upkeep(dht, lambda: self._places_of(scope), reach, decides=decides)
 
     def _starts_as_client(self, scope: Scope) -> bool:

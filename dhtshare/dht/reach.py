@@ -48,6 +48,16 @@ class Probing:
         return 2 * sum(self.dialled.values()) > len(self.dialled) if self.dialled else None
 
     @property
+    def undialable(self) -> bool | None:
+        """True when all who were asked have told and nobody reached our TCP port, False when anybody did.
+
+        What follows from it is silence, so a third of liars must not bring it about: they would all have to be ours.
+        """
+        if any(self.dialled.values()):
+            return False
+        return True if self.dialled and self.all_reported else None
+
+    @property
     def reachable(self) -> bool | None:
         """None: this round tells nothing."""
         if self.strangers:
@@ -58,9 +68,10 @@ class Probing:
 
 
 class Reach:
-    """Asks to be probed, in one global scope, and keeps `scope.dialable`."""
+    """Asks to be probed, in one global scope, and keeps `scope.dialable`; with `decides` also `scope.undialable`."""
 
-    def __init__(self, scope: ScopeDht, tcp_port: int) -> None:
+    def __init__(self, scope: ScopeDht, tcp_port: int, *, decides: bool = True) -> None:
+        self._decides = decides
         self._scope = scope
         self._tcp_port = tcp_port
         self._holes = Holes()
@@ -120,6 +131,8 @@ class Reach:
         if type(reached) is bool:
             probing.dialled[host] = reached
             self._scope.dialable = probing.dialable
+            if self._decides and probing.undialable is not None:
+                self._scope.found_undialable(probing.undialable)
         self._news.set()
         return {}
 

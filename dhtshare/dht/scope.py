@@ -29,7 +29,8 @@ class ScopeDht:
 
     `is_client` is True while nobody showed that we can be reached: then we ask and are never named.
     The callbacks run on the loop, in the order added: `on_joined` after the lookup of our own id,
-    `on_refresh` after each refresh of our region, `on_moved` when our id changed.
+    `on_refresh` after each refresh of our region, `on_moved` when our id changed, `on_dialable` when
+    `undialable` did.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class ScopeDht:
         self.rng = rng
         self.is_client = scope is not Scope.LAN
         self.dialable: bool | None = None  # whether those who tried reached our TCP port; None while nobody did
+        self.undialable = False  # whether provider records of ours are of no use here
         self.reachable: bool | None = None  # whether strangers' datagrams come in; None while nobody found out
         self.size = SizeEstimate()
         self.joined = False
@@ -55,6 +57,7 @@ class ScopeDht:
         self.on_joined: list[Callable[[], None]] = []
         self.on_refresh: list[Callable[[], None]] = []
         self.on_moved: list[Callable[[], None]] = []
+        self.on_dialable: list[Callable[[], None]] = []
         self.external = external or ExternalAddress()
         host = self.external.host
         own = node_id if node_id is not None and (host is None or may_have(node_id, host, scope)) else None
@@ -94,6 +97,13 @@ class ScopeDht:
     def become(self, *, client: bool) -> None:
         """Be a client or a server from now on."""
         self.is_client = self.rpc.client = client
+
+    def found_undialable(self, undialable: bool) -> None:
+        """Nobody who tried reached our TCP port, or somebody did."""
+        if undialable != self.undialable:
+            self.undialable = undialable
+            for callback in self.on_dialable:
+                callback()
 
     def move(self, node_id: bytes) -> None:
         """Live under another id. Contacts are kept, in the buckets of the new id; tell `on_moved`."""

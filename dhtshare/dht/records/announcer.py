@@ -12,31 +12,24 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from dhtshare.content.keys import content_key
-from dhtshare.dht.contact import Contact
 from dhtshare.dht.records.agenda import UNDER_WAY, Agenda, Due, Shared
-from dhtshare.dht.records.clock import TOLERANCE
-from dhtshare.dht.records.deliveries import ask
 from dhtshare.dht.records.entry import Entry, decode_record
-from dhtshare.dht.records.holding import Holding, signing_time
+from dhtshare.dht.records.holding import Holding
 from dhtshare.dht.records.limits import ENTRY_TARGET, PROVIDER_TARGET
-from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.provider import ProviderClaim
 from dhtshare.dht.records.receipts import Receipt, ReceiptTally
 from dhtshare.dht.records.round import Round
-from dhtshare.dht.records.stores import Gone
-from dhtshare.dht.records.taking_back import TakingBack
+from dhtshare.dht.records.signing_clock import SigningClock
+from dhtshare.dht.records.withdrawals import MakeWithdrawal, Withdrawals
 
 GATHER_SECONDS = 0.02  # shares that come close together go out together
 COMPANY_SECONDS = 1.0  # while nobody else is there we look so often whether somebody came
 ROUNDS_AT_ONCE = 4  # a new publish does not wait for the renewal of a library
-TAKEN_BACK_AT_ONCE = 8
-GONE_SECONDS = 2.0
-GONE_AT_ONCE = 64
 _BREATH = 50  # entries signed before other work gets its turn; one takes about 0.1 ms
 OWN_TAG = b""
 
-Sign = Callable[[bytes], bytes | None]
-"""Content hash → a freshly signed entry or withdrawal; None where the library has none to give."""
+MakeEntry = Callable[[bytes], bytes | None]
+"""Content hash → a freshly signed entry; None where the library no longer has it."""
 
 
 class Announcer:
@@ -48,8 +41,8 @@ class Announcer:
         *,
         network: bytes,
         agenda: Agenda,
-        make_entry: Sign,
-        make_withdrawal: Sign,
+        make_entry: MakeEntry,
+        make_withdrawal: MakeWithdrawal,
         claim: Callable[[bool], ProviderClaim],
         wall: Callable[[], float],
         keep_due: Callable[[dict[bytes, float]], Awaitable[None]],
@@ -59,22 +52,22 @@ class Announcer:
         self._network = network
         self._agenda = agenda
         self._make_entry = make_entry
-        self._make_withdrawal = make_withdrawal
         self._claim = claim
         self._wall = wall
         self._keep_due = keep_due
         self._now = asyncio.get_running_loop().time
+        self._clock = SigningClock(holdings, wall, self._now)
+        self._withdrawals = Withdrawals(holdings, network, make_withdrawal, self._clock)
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, list[asyncio.Future[Receipt]]] = defaultdict(list)
         self._receipts: dict[bytes, Receipt] = {}
-        self._provider_holders: dict[Holding, set[Contact]] = {holding: set() for holding in holdings}
         self._company: dict[Holding, int] = dict.fromkeys(holdings, 0)  # contacts known at the last round
         self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)
-        self._taking_back = asyncio.Semaphore(TAKEN_BACK_AT_ONCE)
         for holding in holdings:
             holding.dht.on_joined.append(self._others_came)
             holding.dht.on_refresh.append(self._others_came)
-            holding.dht.on_moved.append(self._moved)
+            holding.dht.on_moved.append(self._providers_due)
+            holding.dht.on_dialable.append(self._providers_due)
             holding.on_corrected.append(self._clock_was_wrong)
 
     # ---- what is shared -------------------------------------------------------------------------
@@ -147,7 +140,8 @@ class Announcer:
 
     async def _announce(self, due: Due) -> None:
         try:
-            renamed = [(shared, self._make_withdrawal(shared.content_hash)) for shared in due.entries if shared.dropped]
+            sign = self._withdrawals.sign
+            renamed = [(shared, sign(shared.content_hash)) for shared in due.entries if shared.dropped]
             tallies, rounds = await self._go_out(due)  # whose entries have higher sequence numbers
             async with asyncio.TaskGroup() as group:
                 for shared, withdrawal in renamed:
@@ -169,20 +163,13 @@ class Announcer:
         while True:
             tallies = {shared: ReceiptTally() for shared in (*due.providers, *due.entries)}
             rounds = [Round(holding, self._network) for holding in self._holdings]
-            signed_at = self._wall_at_zero()
+            signed_at = self._clock.wall_at_zero()
             entries = await self._made(due.entries)
             async with asyncio.TaskGroup() as group:
                 for work in rounds:
                     group.create_task(self._offer(work, due.providers, entries, tallies))
-            if not entries or not self._corrected_since(signed_at):
+            if not entries or not self._clock.corrected_since(signed_at):
                 return tallies, rounds
-
-    def _wall_at_zero(self) -> float:
-        """What the clock that we sign by said when the monotonic one was 0."""
-        return signing_time(self._holdings, self._wall()) - self._now()
-
-    def _corrected_since(self, wall_at_zero: float) -> bool:
-        return abs(self._wall_at_zero() - wall_at_zero) > TOLERANCE
 
     async def _made(self, due: Sequence[Shared]) -> list[tuple[Shared, Entry]]:
         made: list[tuple[Shared, Entry]] = []
@@ -204,17 +191,25 @@ class Announcer:
     ) -> None:
         holding = work.holding
         self._company[holding] = holding.dht.contacts
-        for shared in providers:
-            claim = self._claim(shared.partial)
-            work.provide(shared.content_hash, claim, tallies[shared])
-            if shared.content_hash in self._agenda:
-                holding.own[content_key(self._network, shared.content_hash)] = claim
+        if holding.dht.undialable:
+            await self._withdrawals.providers(holding)
+            for shared in providers:
+                tallies[shared].unused += holding.dht.contacts
+        else:
+            self._provide(work, providers, tallies)
         for shared, entry in entries:
             work.enter(entry, tallies[shared])
             if holding.dht.contacts < ENTRY_TARGET:
                 self._hold(holding, entry)
         await work.announce()
-        self._provider_holders[holding] |= work.provider_holders
+        self._withdrawals.provided(holding, work.provider_holders)
+
+    def _provide(self, work: Round, providers: Iterable[Shared], tallies: dict[Shared, ReceiptTally]) -> None:
+        for shared in providers:
+            claim = self._claim(shared.partial)
+            work.provide(shared.content_hash, claim, tallies[shared])
+            if shared.content_hash in self._agenda:
+                work.holding.own[content_key(self._network, shared.content_hash)] = claim
 
     def _hold(self, holding: Holding, entry: Entry) -> None:
         """Be a holder of our own entry while too few others are known."""
@@ -271,8 +266,8 @@ class Announcer:
                 self._agenda.all_due(self._now(), entries=False)
         self._wake.set()
 
-    def _moved(self) -> None:
-        """Our address changed: provider records name the old one."""
+    def _providers_due(self) -> None:
+        """Our address changed, and provider records name the old one; or others can dial us now, or not any more."""
         self._agenda.all_due(self._now(), entries=False)
         self._wake.set()
 
@@ -294,39 +289,13 @@ class Announcer:
             if not future.done():
                 future.set_result(ReceiptTally().receipt(0.0))
         known = (*shared.words, *shared.dropped) if shared is not None else tuple(words)
-        async with self._taking_back:
-            while True:
-                signed_at = self._wall_at_zero()
-                withdrawal = self._make_withdrawal(content_hash) if known else None
-                acks = await self._take_back(content_hash, withdrawal, known, provider=True)
-                if withdrawal is None or not self._corrected_since(signed_at):
-                    return acks
+        return await self._withdrawals.content(content_hash, known)
 
     async def _withdraw_dropped(self, shared: Shared, withdrawal: bytes | None) -> None:
         """A content that goes by other words now is withdrawn from those that it lost."""
         words, shared.dropped = shared.dropped, ()
-        async with self._taking_back:
-            await self._take_back(shared.content_hash, withdrawal, words, provider=False)
-
-    async def _take_back(
-        self, content_hash: bytes, withdrawal: bytes | None, words: Sequence[str], *, provider: bool
-    ) -> int:
-        work = (
-            TakingBack(holding, self._network, content_hash, withdrawal, words, provider=provider).run()
-            for holding in self._holdings
-        )
-        return sum(await asyncio.gather(*work))
+        await self._withdrawals.words(shared.content_hash, withdrawal, words)
 
     async def leave(self) -> None:
-        """A clean shutdown: one `gone` to each known holder, best effort within GONE_SECONDS (design.md, section 5)."""
-        slots = asyncio.Semaphore(GONE_AT_ONCE)
-
-        async def say(holding: Holding, contact: Contact) -> None:
-            async with slots:
-                await ask(holding, contact, RecordMethod.GONE, Gone().body())
-
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GONE_SECONDS):
-                await asyncio.gather(
-                    *(say(holding, contact) for holding, known in self._provider_holders.items() for contact in known)
-                )
+        """A clean shutdown: whoever keeps a provider record of ours is told."""
+        await self._withdrawals.leave()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.records.budget import Budget
@@ -101,12 +101,3 @@ class Holding:
         self._judged = self.clock.times_set
         self._wall_at_zero = self.wall_at_zero()
         self.store.judge(now=self.dht.rpc.now(), wall=self.record_wall())
-
-
-def signing_time(holdings: Sequence[Holding], wall: float) -> float:
-    """By which clock a record for all scopes is signed: of the scope where most holders were heard; `wall` without any.
-
-    A LAN of few has no opinion, and that of another scope's many holders counts.
-    """
-    best = max(holdings, key=lambda holding: holding.clock.opinions, default=None)
-    return wall if best is None else best.record_wall()

@@ -32,7 +32,7 @@ class Receipt:
     @property
     def read_back(self) -> bool:
         """Whether every key that some holder has room for was found again."""
-        return self.verified + self.no_room >= self.keys > 0
+        return self.verified + self.no_room >= self.keys and not self.alone
 
     def renewed(self, part: Receipt) -> Receipt:
         """This one after some of its records, which had quorum, were announced again with that outcome."""
@@ -64,10 +64,14 @@ class KeyTally:
 
 @dataclass(slots=True, eq=False)
 class ReceiptTally:
-    """Gathers one content's receipt from all its keys in all scopes."""
+    """Gathers one content's receipt from all its keys in all scopes.
+
+    `unused`: servers that were not asked to keep a provider record, for nobody there could dial us.
+    """
 
     keys: list[KeyTally] = field(default_factory=list)
     holders: set[Address] = field(default_factory=set)
+    unused: int = 0
 
     def add(self, key: bytes, target: int, word: str | None = None) -> KeyTally:
         """The tally of one more key of one scope; `word` None: it is the provider record's."""
@@ -88,7 +92,7 @@ class ReceiptTally:
             holders=len(self.holders),
             verified=len(verified),
             quorum=all(tally.quorum for tally in tallies),
-            alone=not any(tally.servers for tally in tallies),
+            alone=not self.unused and not any(tally.servers for tally in tallies),
             full=tuple(dict.fromkeys(tally.word for tally in tallies if tally.full and tally.word is not None)),
             no_room=len(full - wanted - verified),
             next_renewal=next_renewal,

@@ -10,12 +10,13 @@ from dhtshare.dht.dht import Dht
 from dhtshare.dht.records.budget import Budget
 from dhtshare.dht.records.clock import clock_warning
 from dhtshare.dht.records.find_providers import find_providers
-from dhtshare.dht.records.holding import Holding, signing_time
+from dhtshare.dht.records.holding import Holding
 from dhtshare.dht.records.provider import Provider
 from dhtshare.dht.records.puller import Puller
 from dhtshare.dht.records.query import Query
 from dhtshare.dht.records.saved import encode_records, restore_records
 from dhtshare.dht.records.search import Search
+from dhtshare.dht.records.signing_clock import SigningClock
 from dhtshare.dht.records.verifier import Verifier
 from dhtshare.errors import MalformedError
 
@@ -47,6 +48,7 @@ class Records:
             )
             for scope in dht.scopes.values()
         ]
+        self._signing = SigningClock(self.holdings, wall, asyncio.get_running_loop().time)
         self._pullers = [Puller(holding, dht.network) for holding in self.holdings]
         if saved:
             self._restore(saved)
@@ -70,7 +72,7 @@ class Records:
 
     def record_wall(self) -> float:
         """The time to sign by: Unix seconds."""
-        return signing_time(self.holdings, self._wall())
+        return self._signing.time()
 
     @property
     def clock_warning(self) -> str | None:

@@ -43,3 +43,22 @@ def test_all_reported() -> None:
     assert not probing.all_reported
     probing.sent = {"a": True, "b": False}
     assert probing.all_reported
+
+
+@pytest.mark.parametrize(
+    ("dialled", "silent", "undialable"),
+    [
+        ({}, 0, None),  # nobody was asked to dial
+        ({"a": False}, 0, True),
+        ({"a": False, "b": False, "c": False}, 0, True),
+        ({"a": False, "b": False}, 1, None),  # one may still say that it got in
+        ({"a": False, "b": False, "c": True}, 0, False),  # two liars of three silence nobody
+        ({"a": True}, 2, False),
+    ],
+)
+def test_it_takes_all_who_tried_to_say_that_nobody_can_dial_us(
+    dialled: dict[str, bool], silent: int, undialable: bool | None
+) -> None:
+    asked = {bytes([number]): str(number) for number in range(len(dialled) + silent)}
+    probing = Probing(asked=asked, sent=dict.fromkeys(dialled, True), dialled=dialled)
+    assert probing.undialable is undialable

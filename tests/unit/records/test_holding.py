@@ -9,9 +9,10 @@ import pytest
 
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.records.budget import Budget
-from dhtshare.dht.records.holding import DOUBT_SECONDS, Holding, signing_time
+from dhtshare.dht.records.holding import DOUBT_SECONDS, Holding
 from dhtshare.dht.records.query import Query
 from dhtshare.dht.records.saved import encode_records, restore_records
+from dhtshare.dht.records.signing_clock import SigningClock
 from dhtshare.dht.records.verifier import Verifier
 from dhtshare.dht.scope import ScopeDht
 from dhtshare.dht.simulation import VirtualLoop, run_virtual
@@ -199,9 +200,15 @@ def test_a_record_for_all_scopes_is_signed_by_the_time_of_the_scope_with_most_ho
         lan.hear(1)
         for number in range(5):
             world.holding.heard(Contact(bytes(20), Address(f"93.0.{number}.1", 4470)), int(WALL))
-        assert signing_time([lan.holding, world.holding], lan.wall()) == pytest.approx(WALL, abs=2)
-        assert signing_time([lan.holding], lan.wall()) == WALL + DAY
-        assert signing_time([], 7.0) == 7.0
+        both = SigningClock([lan.holding, world.holding], lan.wall, loop.time)
+        assert both.time() == pytest.approx(WALL, abs=2)
+        alone = SigningClock([lan.holding], lan.wall, loop.time)
+        assert alone.time() == WALL + DAY
+        assert SigningClock([], lambda: 7.0, loop.time).time() == 7.0
+        signed_at = alone.wall_at_zero()
+        assert not alone.corrected_since(signed_at)
+        lan.hear(3, first=1)
+        assert alone.corrected_since(signed_at)
 
     tell(story)
 
