@@ -163,8 +163,8 @@ class Outbox:
     # Called by a turn, in its thread.
 
     def next_answer(self) -> Answer | None:
-        """The answer that is under way, or the next; None when there is none."""
-        if self._current is None:
+        """The answer that is under way, or the next; None when there is none, or small frames go first."""
+        if self._current is None and not self._small:
             with self._answers_lock:
                 self._current = self._answers.popleft() if self._answers else None
         return self._current
@@ -172,11 +172,6 @@ class Outbox:
     def answered(self) -> None:
         """The answer that was under way is over."""
         self._current = None
-
-    @property
-    def has_small(self) -> bool:
-        """Whether small frames wait."""
-        return bool(self._small)
 
     async def _allowance(self) -> int:
         while (delay := self._cap.delay(self._loop.time())) > 0:  # noqa: ASYNC110 - others draw from the cap meanwhile
@@ -196,8 +191,6 @@ class _Turn:
         self._outbox = outbox
         self._line = line
         self._prepared: Answer | None = None
-        self._yielding = False
-        """Small frames wait: no further answer begins."""
         self._sent = 0
         self._refused: list[int] = []
 
@@ -216,7 +209,7 @@ class _Turn:
         self.full = False
         patience = Patience(TURN_WAIT_SECONDS)
         while self._sent < most:
-            answer = None if self._yielding else self._outbox.next_answer()
+            answer = self._outbox.next_answer()
             if answer is None:
                 self.over = self._line.flush(patience)  # the transport writes next
                 self.full = not self.over
@@ -228,7 +221,6 @@ class _Turn:
                     return
                 answer.close()
             self._outbox.answered()
-            self._yielding = self._outbox.has_small
 
     def _prepare(self, answer: Answer) -> bool:
         if self._prepared is answer:
