@@ -66,9 +66,9 @@ class ProviderSets:
             return Verdict.FULL
         source = record[:SOURCE_BYTES]
         others = [one for one in kept(self._sets.get(key, b"")) if not one.startswith(source)]
-        if not self._admits(others, source):
+        if not self._has_place(others) or self._is_crowd(others, source):
             others = [one for one in others if deadline_of(one) > now]
-            if not self._admits(others, source) and not self._displace(others, source):
+            if self._is_crowd(others, source) or not (self._has_place(others) or self._displace(others, source)):
                 return Verdict.FULL
         self._keep(key, [*others, record])
         return Verdict.STORED
@@ -117,18 +117,21 @@ class ProviderSets:
             key, source = cast("tuple[bytes, bytes]", reference)
             self._remove(key, source)
 
-    def _admits(self, others: list[bytes], source: bytes) -> bool:
-        if self._scope is not Scope.LAN:
-            ip = source[:_IP_BYTES]
-            if sum(one.startswith(ip) for one in others) >= MAX_PROVIDERS_PER_ADDRESS:
-                return False
+    def _has_place(self, others: list[bytes]) -> bool:
         return len(others) < self._limit
+
+    def _is_crowd(self, others: list[bytes], source: bytes) -> bool:
+        """Whether one machine stands there as often as it may."""
+        if self._scope is Scope.LAN:
+            return False
+        ip = source[:_IP_BYTES]
+        return sum(one.startswith(ip) for one in others) >= MAX_PROVIDERS_PER_ADDRESS
 
     def _displace(self, others: list[bytes], source: bytes) -> bool:
         """Make room in a full key for a network by the oldest record of the one with most."""
         counts = Counter(tag_of(one, self._scope) for one in others)
         heaviest, count = max(counts.items(), key=lambda item: (item[1], item[0]))
-        if len(others) < self._limit or counts[tag_of(source, self._scope)] + 1 >= count:
+        if counts[tag_of(source, self._scope)] + 1 >= count:
             return False
         others.remove(min((one for one in others if tag_of(one, self._scope) == heaviest), key=deadline_of))
         return True

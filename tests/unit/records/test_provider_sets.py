@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from dhtshare.dht.records.limits import PROVIDER_TTL, StoreLimits, Verdict
+from dhtshare.dht.records.limits import MAX_PROVIDERS_PER_ADDRESS, PROVIDER_TTL, StoreLimits, Verdict
 from dhtshare.dht.records.provider import (
     ProviderClaim,
     answer,
@@ -98,6 +98,19 @@ def test_global_scopes_refuse_system_ports_and_many_records_of_one_machine() -> 
     assert kept.put_provider(KEY, at(1), ProviderClaim(22, b"peerpeer"), now=NOW) is Verdict.FORGED
     verdicts = [kept.put_provider(KEY, at(1, port), CLAIM, now=NOW) for port in range(1, 18)]
     assert verdicts == [Verdict.STORED] * 16 + [Verdict.FULL]
+
+
+def test_one_machine_stands_no_oftener_in_a_full_key() -> None:
+    """Its network has fewer than another one, so a place would be made for it, were it not there often enough."""
+    kept = store(Scope.IPV4, StoreLimits(providers_per_key=40))
+    for number in range(24):
+        assert kept.put_provider(KEY, Address(f"93.0.0.{number}", 4470), CLAIM, now=NOW) is Verdict.STORED
+    for port in range(MAX_PROVIDERS_PER_ADDRESS):
+        assert kept.put_provider(KEY, Address("8.8.8.8", 5000 + port), CLAIM, now=NOW) is Verdict.STORED
+    assert kept.put_provider(KEY, Address("8.8.8.8", 6000), CLAIM, now=NOW) is Verdict.FULL
+    assert kept.put_provider(KEY, Address("8.8.8.8", 5000), CLAIM, now=NOW) is Verdict.STORED  # renewed
+    assert kept.put_provider(KEY, Address("8.8.4.4", 4470), CLAIM, now=NOW) is Verdict.STORED
+    assert len(kept.providers.live(KEY, NOW)) == 40
 
 
 def test_who_goes_takes_all_or_the_named_records_and_nobody_elses() -> None:
