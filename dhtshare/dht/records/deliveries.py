@@ -60,6 +60,11 @@ class EntryDelivery:
     numbers: bytearray = field(default_factory=bytearray)
     promises: list[Promise] = field(default_factory=list)
 
+    @property
+    def likeliest_key(self) -> bytes:
+        """Of the word that most holders took: others may be full, and an entry is looked for under one of its words."""
+        return max(self.promises, key=lambda promise: promise.key.acks).key.key
+
 
 @dataclass(slots=True)
 class Deliveries:
@@ -146,7 +151,7 @@ async def read_back(holding: Holding, contact: Contact, deliveries: Deliveries) 
                 yield check(Check(bytes(32), (), tuple(promise.key.key for promise in some)), some)
         for group in _fitting(deliveries.entries.values(), _checked_bytes, BODY_BYTES - _CHECK_HEAD):
             entries = tuple(
-                CheckedEntry(one.promises[0].key.key, one.entry.content_hash, bytes(one.numbers)) for one in group
+                CheckedEntry(one.likeliest_key, one.entry.content_hash, bytes(one.numbers)) for one in group
             )
             yield check(Check(group[0].entry.publisher, entries), _promises(group))
 

@@ -8,7 +8,7 @@ WITHDRAW        asks 2 list of [withdrawal, keys joined]
                 answers 2 a verdict for each key, in order
 GONE            asks 2 content keys, joined; without it everything that this address claimed
                 answers 2 how many records went
-CHECK           asks 2 publisher · 4 list of [key of the first word, content hash, numbers of words] ·
+CHECK           asks 2 publisher · 4 list of [key of one of its words, content hash, numbers of words] ·
                      6 content keys, joined
                 answers 2 a byte 0 or 1 for each word number, then for each content key
 
@@ -111,7 +111,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class CheckedEntry:
-    """An entry that should be held: the key of the first of these word numbers, and the content."""
+    """An entry that should be held: the key of one of its words, under which it is looked for, and the content."""
 
     key: bytes
     content_hash: bytes
