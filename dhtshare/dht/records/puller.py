@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 
 from dhtshare.content.keywords import keyword_key
 from dhtshare.dht.contact import Contact, distance
@@ -125,7 +125,7 @@ class Puller:
             want
             for key, start in pairs
             if self._differs(key, start) and self._is_ours(key)
-            for want in self._wants(key)
+            for want in self._cut(Want(key))
         )
         while wants := list(islice(waiting, MAX_PULLED_KEYS)):
             await self._fetch_all_of(neighbour, region, wants)
@@ -147,8 +147,8 @@ class Puller:
             if not pulled.more and reply.complete:
                 reached = len(wants)
             without_news = 0 if news or reached else without_news + 1
-            # What came belongs to other sets, too: their marks have grown, and fewer fit into the next request.
-            waiting = [self._marked(want) for want in waiting[reached:]]
+            # What came belongs to other sets, too: there is more to mark, and fewer ranges fit into the next request.
+            waiting = [piece for want in waiting[reached:] for piece in self._cut(want)]
 
     def _keep(self, wants: Sequence[Want], region: Region, item: tuple[int, bytes, bytes]) -> bool:
         """Verify and keep one record, an entry under all its words that lie in our region."""
@@ -173,21 +173,17 @@ class Puller:
     def _differs(self, key: bytes, start: bytes) -> bool:
         return start_of(self._live(key)) != start
 
-    def _wants(self, key: bytes) -> Iterator[Want]:
-        """Our set of this key, cut into ranges whose marks fit into a request."""
-        members = self._live(key)
-        places = [place_of(held.raw) for held in members[_RANGE - 1 : -1 : _RANGE]]
-        for after, until in zip([b"", *places], [*places, b""], strict=True):
-            yield self._marked(Want(key, after=after, until=until))
-
-    def _marked(self, want: Want) -> Want:
-        """The same range, with the marks of what we have there by now."""
-        marks = [
-            mark_of(held.raw)
+    def _cut(self, want: Want) -> Iterator[Want]:
+        """This range of our set as we have it by now, in pieces whose marks fit into a request."""
+        members = [
+            held
             for held in self._live(want.key)
             if place_of(held.raw) > want.after and (not want.until or place_of(held.raw) <= want.until)
         ]
-        return Want(want.key, b"".join(marks[:_RANGE]), want.after, want.until)
+        edges = [want.after, *(place_of(held.raw) for held in members[_RANGE - 1 : -1 : _RANGE]), want.until]
+        for number, (after, until) in enumerate(pairwise(edges)):
+            marks = b"".join(mark_of(held.raw) for held in members[number * _RANGE : (number + 1) * _RANGE])
+            yield Want(want.key, marks, after, until)
 
     def _live(self, key: bytes) -> list[Held]:
         return live(self._holding.store.set_of(key), self._holding.dht.rpc.now())
@@ -206,6 +202,6 @@ def _fitting(wants: Sequence[Want]) -> tuple[Want, ...]:
     left = BODY_BYTES
     for number, want in enumerate(wants):
         left -= len(want.marks) + len(want.after) + len(want.until) + len(want.key) + 12
-        if number and left < 0:
+        if number == MAX_PULLED_KEYS or (number and left < 0):
             return tuple(wants[:number])
     return tuple(wants)
