@@ -126,7 +126,7 @@ class Connection(asyncio.BufferedProtocol):
         return number
 
     def cancel(self, number: int) -> None:
-        """The answer to this request is not wanted any more; it comes all the same, or a refusal."""
+        """The answer to this request is not wanted any more; it comes all the same, or a refusal, or it came."""
         if number in self._pending and self._outbox is not None:
             self._outbox.send(Cancel(number))
 

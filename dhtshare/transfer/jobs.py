@@ -73,7 +73,7 @@ class Job:
         self.employer = employer
         self._buffers = buffers
         self._buffer: bytearray | None = None
-        self._numbers: set[int] = set()
+        self._numbers: list[int] = []
         self._receiving = 0
         self._left = self._unsettled = length
         self._asked_at = self._began_at = 0.0
@@ -95,8 +95,7 @@ class Job:
         for offset in range(0, self.length, most):
             length = min(most, self.length - offset)
             part = _Part(self, offset, length)
-            part.number = peer.connection.ask(partial(self._get, offset, length), part)
-            self._numbers.add(part.number)
+            self._numbers.append(peer.connection.ask(partial(self._get, offset, length), part))
 
     def abandon(self) -> bool:
         """No longer wanted: the peer is told, what comes all the same is skipped, its memory is free again.
@@ -144,21 +143,20 @@ class Job:
             self._receiving += 1
             return memoryview(self._buffer)[offset : offset + length]
 
-    def landed(self, length: int, *, skipped: bool) -> bool:
+    def landed(self, length: int) -> bool:
         """A part is here; whether the job is whole now, and to be checked by who is told so."""
         with self._lock:
-            self._receiving -= not skipped
             if self._state is not _State.ASKED:
                 return False
+            self._receiving -= 1
             self._left -= length
             if self._left:
                 return False
             self._state = _State.WHOLE
             return True
 
-    def part_came(self, number: int, length: int) -> None:
+    def part_came(self, length: int) -> None:
         """A part landed: what the loop notes of it."""
-        self._numbers.discard(number)
         if self._state is _State.OVER:
             return
         if self._began_at:
@@ -171,15 +169,13 @@ class Job:
         if self._unsettled:
             self.employer.moved(self)
 
-    def part_refused(self, number: int, *, lacks: bool) -> None:
+    def part_refused(self, *, lacks: bool) -> None:
         """A part will not come: then none of them is of use."""
-        self._numbers.discard(number)
         if self.abandon():
             self.employer.refused(self, lacks=lacks)
 
-    def part_lost(self, number: int) -> None:
+    def part_lost(self) -> None:
         """The connection ended."""
-        self._numbers.discard(number)
         if self._give_up():
             self.employer.lost(self)
 
@@ -188,7 +184,6 @@ class _Part:
     """One GET of a job."""
 
     def __init__(self, job: Job, offset: int, length: int) -> None:
-        self.number = 0
         self._job = job
         self._offset = offset
         self._length = length
@@ -201,12 +196,12 @@ class _Part:
     def answered(self, answer: Answer, payload: memoryview | None) -> None:
         job = self._job
         if isinstance(answer, Refused):
-            job.part_refused(self.number, lacks=answer.reason in (Reason.NOT_FOUND, Reason.FAILED))
+            job.part_refused(lacks=answer.reason in (Reason.NOT_FOUND, Reason.FAILED))
         elif not isinstance(answer, Data) or (payload is not None and len(payload) != self._length):
             raise RemoteProtocolError("The peer answers a GET with something else.")
         else:
-            whole = job.landed(self._length, skipped=payload is None)
-            job.part_came(self.number, self._length)
+            whole = job.landed(self._length)
+            job.part_came(self._length)
             if whole:
                 job.employer.arrived(job)
 
@@ -214,14 +209,14 @@ class _Part:
         job = self._job
         if payload is not None and len(payload) != self._length:  # DATA without any: it was never placed
             return partial(self.answered, data, payload)
-        if not job.landed(self._length, skipped=payload is None):
-            return partial(job.part_came, self.number, self._length)
+        if not job.landed(self._length):
+            return partial(job.part_came, self._length)
         return partial(self._digested, job.employer.check(job))
 
     def _digested(self, outcome: Outcome) -> None:
         job = self._job
-        job.part_came(self.number, self._length)
+        job.part_came(self._length)
         job.employer.checked(job, outcome)
 
     def lost(self, error: Exception) -> None:
-        self._job.part_lost(self.number)
+        self._job.part_lost()
