@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dhtshare.content.chunks import MIN_CHUNK_SIZE
 from dhtshare.content.paths import dot_name
 from dhtshare.control.client import connect
 from dhtshare.control.protocol import End, Request, Result
@@ -152,11 +153,13 @@ def memory(size: int, runs: int) -> dict[str, Any]:
 
 
 def sparse(size: int, runs: int) -> dict[str, Any]:
-    """The same for one file of 20 GiB on the disk, of zeros that take no room at the seed."""
+    """The same for one file of 20 GiB on the disk, of chunks that differ and yet take hardly any room at the seed."""
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "source.bin"
         with source.open("wb") as file:
             os.truncate(file.fileno(), SPARSE_BYTES)
+            for at in range(0, SPARSE_BYTES, MIN_CHUNK_SIZE):
+                os.pwrite(file.fileno(), at.to_bytes(8, "big"), at)
         return {"bytes": SPARSE_BYTES, **_memory(source, Path(name), 1)}
 
 
