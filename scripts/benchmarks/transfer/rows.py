@@ -79,16 +79,21 @@ def place(size: int, runs: int) -> Results:
 
 
 def tls(size: int, runs: int) -> Results:
-    """One seed over TLS 1.3, beside libtorrent in the clear."""
+    """One seed over TLS 1.3, beside libtorrent in the clear and the least that TLS can be here."""
     warm(4 * size)
     with _material(MEMORY, size) as (source, folder):
         contestants = [
             Dhtshare(source, name="dhtshare TLS", tls=True),
             Dhtshare(source, name="in place TLS", tls=True, in_place=True),
+            Bare(source, tls=True),
             *torrent.all_settings(source),
         ]
         results = compete(contestants, folder, size, runs)
-    return {**results, "over_libtorrent": goal(ratio(results, "dhtshare TLS", "libtorrent"), 1.5)}
+    return {
+        **results,
+        "over_libtorrent": goal(ratio(results, "dhtshare TLS", "libtorrent"), 1.5),
+        "of_bare": ratio(results, "dhtshare TLS", "bare TLS"),
+    }
 
 
 def seeds(size: int, runs: int) -> Results:
