@@ -29,7 +29,8 @@ UNDER_WAY = math.inf
 class Shared:
     """One content that is to be found. `entry_at` None: it has no words. UNDER_WAY: going out right now.
 
-    `dropped`: words that it was shared under before, and that an entry may still stand under.
+    `entered`: its entry went out in this life, maybe to nobody; else what holds it is of an earlier one. `dropped`:
+    words that it was shared under before, and that an entry may still stand under.
     """
 
     content_hash: bytes
@@ -39,6 +40,7 @@ class Shared:
     entry_at: float | None
     retry: float = RETRY_SECONDS
     read_back: bool = False  # whether its records were once found again
+    entered: bool = False
     dropped: tuple[str, ...] = ()
 
 
@@ -69,6 +71,14 @@ class Agenda:
     def __contains__(self, content_hash: object) -> bool:
         return content_hash in self._shared
 
+    def is_current(self, shared: Shared) -> bool:
+        """Whether it is still shared so, not otherwise since, nor no more."""
+        return self._shared.get(shared.content_hash) is shared
+
+    def still_shared(self, due: Due) -> Due:
+        """What of it is shared as it was when it was taken."""
+        return Due(tuple(filter(self.is_current, due.providers)), tuple(filter(self.is_current, due.entries)))
+
     def share(
         self, content_hash: bytes, words: Iterable[str], *, partial: bool, now: float, entry_at: float | None
     ) -> None:
@@ -85,10 +95,10 @@ class Agenda:
         return self._shared.pop(content_hash, None)
 
     def all_due(self, now: float, *, entries: bool = True) -> None:
-        """Everything is due at once: others joined, or our address changed."""
+        """Everything is due at once: others joined, or our address changed. Of entries those of this life alone."""
         for shared in self._shared.values():
             shared.provider_at = now
-            if entries and shared.entry_at is not None:
+            if entries and shared.entered and shared.entry_at is not None:
                 shared.entry_at = now
 
     def entries_due(self, now: float) -> None:
@@ -110,6 +120,7 @@ class Agenda:
             shared.provider_at = UNDER_WAY
         for shared in entries:
             shared.entry_at = UNDER_WAY
+            shared.entered = True
         return Due(providers, entries)
 
     def next_due(self) -> float | None:

@@ -7,16 +7,17 @@ life and owns every task of it.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from dhtshare.content.keys import content_key
 from dhtshare.dht.records.agenda import UNDER_WAY, Agenda, Due, Shared
 from dhtshare.dht.records.entry import Entry, decode_record
+from dhtshare.dht.records.going_out import GoingOut
 from dhtshare.dht.records.holding import Holding
 from dhtshare.dht.records.limits import ENTRY_TARGET, PROVIDER_TARGET
 from dhtshare.dht.records.provider import ProviderClaim
+from dhtshare.dht.records.receipt_book import ReceiptBook
 from dhtshare.dht.records.receipts import Receipt, ReceiptTally
 from dhtshare.dht.records.round import Round
 from dhtshare.dht.records.signing_clock import SigningClock
@@ -59,10 +60,10 @@ class Announcer:
         self._clock = SigningClock(holdings, wall, self._now)
         self._withdrawals = Withdrawals(holdings, network, make_withdrawal, self._clock)
         self._wake = asyncio.Event()
-        self._waiting: dict[bytes, list[asyncio.Future[Receipt]]] = defaultdict(list)
-        self._receipts: dict[bytes, Receipt] = {}
+        self._receipts = ReceiptBook()
         self._company: dict[Holding, int] = dict.fromkeys(holdings, 0)  # contacts known at the last round
         self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)
+        self._going_out = GoingOut()
         for holding in holdings:
             holding.dht.on_joined.append(self._others_came)
             holding.dht.on_refresh.append(self._others_came)
@@ -81,7 +82,7 @@ class Announcer:
         """
         now = self._now()
         due = None if entry_at is None else now + max(0.0, entry_at - self._wall())
-        self._receipts.pop(content_hash, None)
+        self._receipts.shared_anew(content_hash)
         self._agenda.share(content_hash, words, partial=partial, now=now, entry_at=due)
         self._wake.set()
 
@@ -96,16 +97,11 @@ class Announcer:
 
     async def receipt(self, content_hash: bytes) -> Receipt:
         """What became of it: at once if it is known, else when the announcement under way is done."""
-        known = self._receipts.get(content_hash)
-        if known is not None:
-            return known
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting[content_hash].append(future)
-        return await future
+        return await self._receipts.get(content_hash)
 
     def receipts(self) -> dict[bytes, Receipt]:
         """The last receipt of each content that is shared."""
-        return self._receipts
+        return self._receipts.all()
 
     # ---- life -----------------------------------------------------------------------------------
 
@@ -140,9 +136,11 @@ class Announcer:
 
     async def _announce(self, due: Due) -> None:
         try:
+            due = self._agenda.still_shared(due)
             sign = self._withdrawals.sign
             renamed = [(shared, sign(shared.content_hash)) for shared in due.entries if shared.dropped]
-            tallies, rounds = await self._go_out(due)  # whose entries have higher sequence numbers
+            with self._going_out.noted(shared.content_hash for shared in (*due.providers, *due.entries)):
+                tallies, rounds = await self._go_out(due)  # whose entries have higher sequence numbers
             async with asyncio.TaskGroup() as group:
                 for shared, withdrawal in renamed:
                     group.create_task(self._withdraw_dropped(shared, withdrawal))
@@ -160,7 +158,7 @@ class Announcer:
 
         Twice where their answers showed that it was signed by a wrong clock: they refuse that, or keep it too short.
         """
-        while True:
+        for last in (False, True):
             tallies = {shared: ReceiptTally() for shared in (*due.providers, *due.entries)}
             rounds = [Round(holding, self._network) for holding in self._holdings]
             signed_at = self._clock.wall_at_zero()
@@ -168,8 +166,9 @@ class Announcer:
             async with asyncio.TaskGroup() as group:
                 for work in rounds:
                     group.create_task(self._offer(work, due.providers, entries, tallies))
-            if not entries or not self._clock.corrected_since(signed_at):
-                return tallies, rounds
+            if last or not entries or not self._clock.corrected_since(signed_at):
+                break
+        return tallies, rounds
 
     async def _made(self, due: Sequence[Shared]) -> list[tuple[Shared, Entry]]:
         made: list[tuple[Shared, Entry]] = []
@@ -229,24 +228,13 @@ class Announcer:
             shared.read_back |= outcome.read_back
             times = [at for at in (shared.provider_at, shared.entry_at) if at is not None]
             receipt = tally.receipt(wall + min(times) - now)
-            self._keep(shared, receipt, whole=shared in provided and (shared.entry_at is None or shared in entered))
+            if self._agenda.is_current(shared):  # else it was taken back since, or shared by other words
+                whole = shared in provided and (shared.entry_at is None or shared in entered)
+                self._receipts.put(shared.content_hash, receipt, whole=whole)
             if shared in entered and shared.entry_at is not None:
-                kept[shared.content_hash] = wall + shared.entry_at - now
+                kept[shared.content_hash] = wall + (0.0 if outcome.alone else shared.entry_at - now)
         if kept:
             await self._keep_due(kept)
-
-    def _keep(self, shared: Shared, receipt: Receipt, *, whole: bool) -> None:
-        """A renewal of part of a content's records does not stand for all of them.
-
-        What fails together is tried again together, so the parts that were not renewed have their quorum.
-        """
-        content_hash = shared.content_hash
-        known = self._receipts.get(content_hash)
-        if content_hash in self._agenda:
-            self._receipts[content_hash] = receipt if whole or known is None else known.renewed(receipt)
-        for future in self._waiting.pop(content_hash, ()):
-            if not future.done():
-                future.set_result(receipt)
 
     # ---- when others come -----------------------------------------------------------------------
 
@@ -284,10 +272,8 @@ class Announcer:
         `words`: under which an earlier life shared it, where this one did not.
         """
         shared = self._agenda.unshare(content_hash)
-        self._receipts.pop(content_hash, None)
-        for future in self._waiting.pop(content_hash, ()):
-            if not future.done():
-                future.set_result(ReceiptTally().receipt(0.0))
+        self._receipts.taken_back(content_hash)
+        await self._going_out.ended(content_hash)
         known = (*shared.words, *shared.dropped) if shared is not None else tuple(words)
         return await self._withdrawals.content(content_hash, known)
 
