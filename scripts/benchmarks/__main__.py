@@ -16,6 +16,7 @@ BENCHMARKS = {
     "churn": "records:churn",
     "spam": "records:spam",
     "record-memory": "records:record_memory",
+    "node-memory": "simulated:node_memory",
     "closest": "closest:closest",
     "dht-served": "datagrams.served:served",
     "flood": "datagrams.flood:flood",
