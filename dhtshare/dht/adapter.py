@@ -18,7 +18,7 @@ from kademlia.protocol import KademliaProtocol
 from kademlia.routing import KBucket, RoutingTable
 from rpcudp.protocol import RPCProtocol
 
-from dhtshare.dht.contact import ID_BITS, ID_BYTES, Contact
+from dhtshare.dht.contact import ID_BITS, ID_BYTES, Contact, row_of
 from dhtshare.errors import LocalProtocolError
 
 
@@ -26,51 +26,82 @@ def _closed(name: str) -> Never:
     raise LocalProtocolError(f"kademlia's own {name} must not be used; see dhtshare.dht.adapter")
 
 
-class TableNode(Node):  # type: ignore[misc]
-    """A contact as the routing table keeps it.
+class TableNode:
+    """A contact as the routing table keeps it: what kademlia's buckets ask of a `Node`, in a sixth of its memory.
 
     `last_seen` is the monotonic time of its last sign of life, `failures` counts calls in a row that it
     did not answer.
     """
 
+    __slots__ = ("failures", "last_seen", "row")
+
     # Why: stock ids of any length and type enter the table, where two equal long_ids with different
-    # bytes stop every heap compare. Here an id has 20 bytes or there is no node.
+    # bytes stop every heap compare. Here an id has 20 bytes or there is no node; and nothing is compared.
     def __init__(self, contact: Contact, now: float) -> None:
         if len(contact.node_id) != ID_BYTES:
             raise ValueError("a table node needs an id of 20 bytes")
-        super().__init__(contact.node_id, contact.address.host, contact.address.port)
-        self.contact = contact
+        self.row = row_of(contact)
         self.last_seen = now
         self.failures = 0
 
-    # Why: stock nodes cannot be compared, so ties in a heap raise TypeError.
-    def __lt__(self, other: TableNode) -> bool:
-        return bool(self.id < other.id)
+    @property
+    def contact(self) -> Contact:
+        return self.row.contact
+
+    @property
+    def id(self) -> bytes:
+        return self.row.contact.node_id
+
+    @property
+    def long_id(self) -> int:
+        return self.row.number
 
 
 class Bucket(KBucket):  # type: ignore[misc]
     """A k-bucket: nodes in order of their last sign of life, oldest first, and as many replacements.
 
-    `add_node`, `is_new_node`, `has_in_range` and `head` are kademlia's.
+    `add_node`, `is_new_node` and `has_in_range` are kademlia's.
     """
 
-    def __init__(self, low: int, high: int, ksize: int) -> None:
-        super().__init__(low, high, ksize, replacementNodeFactor=1)  # as many replacements as nodes
+    # Why: stock buckets keep ordered dicts, thrice as large, though a dict keeps its order, too; and hold both ends
+    # of their range. Here it follows from our own id and the index, and there are as many replacements as nodes.
+    def __init__(self, own: int, index: int, ksize: int) -> None:
+        self.nodes: dict[bytes, TableNode] = {}
+        self.replacement_nodes: dict[bytes, TableNode] = {}
+        self.ksize = self.max_replacement_nodes = ksize
+        self._own = own
+        self._index = index
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The lowest and the highest id that falls in here."""
+        span = 1 << (self._index - 1)
+        low = (self._own ^ span) & ~(span - 1)
+        return low, low + span - 1
+
+    def renew(self, node: TableNode) -> bool:
+        """The node gave a sign of life: it is the last in its order now. False for a replacement."""
+        order = self.nodes if node.id in self.nodes else self.replacement_nodes
+        order[node.id] = order.pop(node.id)
+        return order is self.nodes
+
+    # Why: stock copies all of the nodes for the first.
+    def head(self) -> TableNode:
+        """The node heard of longest ago."""
+        return next(iter(self.nodes.values()))
 
     @property
     def is_crammed(self) -> bool:
         """Whether there is room neither among the nodes nor among the replacements."""
-        return len(self.nodes) + len(self.replacement_nodes) >= 2 * int(self.ksize)
+        return len(self.nodes) + len(self.replacement_nodes) >= 2 * self.ksize
 
     def anywhere(self, node_id: bytes) -> TableNode | None:
         """The node or replacement of that id."""
-        found: TableNode | None = self.nodes.get(node_id) or self.replacement_nodes.get(node_id)
-        return found
+        return self.nodes.get(node_id) or self.replacement_nodes.get(node_id)
 
     def stalest_replacement(self) -> TableNode:
         """The replacement that gives way to a new one."""
-        found: TableNode = next(iter(self.replacement_nodes.values()))
-        return found
+        return next(iter(self.replacement_nodes.values()))
 
     # Why: stock lets the replacement added last move up, be it failing, and takes it for the node heard of
     # last. Here the one heard of last among those with the fewest failures does, into its place by that time.
@@ -82,7 +113,7 @@ class Bucket(KBucket):  # type: ignore[misc]
         del self.replacement_nodes[heir.id]
         self.nodes[heir.id] = heir
         for later in [other for other in self.nodes.values() if other.last_seen > heir.last_seen]:
-            self.nodes.move_to_end(later.id)
+            self.nodes[later.id] = self.nodes.pop(later.id)
 
     # Why: stock reads the clock here. The table is pure; it keeps its own times.
     def touch_last_updated(self) -> None:
@@ -102,8 +133,10 @@ class AdaptedTable(RoutingTable):  # type: ignore[misc]
 
     # Why: stock keeps the protocol in order to send pings from inside the table, and one root bucket of
     # range 0..2**160. A table decides; sending is for its driver.
-    def __init__(self, node: Node, ksize: int) -> None:
-        self.node = node
+    def __init__(self, node_id: bytes, ksize: int) -> None:
+        if len(node_id) != ID_BYTES:
+            raise ValueError("a table needs an id of 20 bytes")
+        self.node = Node(node_id)
         self.ksize = ksize
         self.flush()
 
@@ -121,9 +154,7 @@ class AdaptedTable(RoutingTable):  # type: ignore[misc]
         if found is None:
             if not 0 < index <= ID_BITS:
                 raise ValueError("a node has no bucket for itself")
-            span = 1 << (index - 1)
-            low = (self.node.long_id ^ span) & ~(span - 1)
-            found = self.buckets[index] = Bucket(low, low + span - 1, self.ksize)
+            found = self.buckets[index] = Bucket(self.node.long_id, index, self.ksize)
         return found
 
     # Why: stock inserts whoever sent anything, pings from here without limit, and keeps stale addresses.

@@ -11,21 +11,21 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 
 from dhtshare.dht.adapter import Bucket
-from dhtshare.dht.contact import Contact
+from dhtshare.dht.contact import Contact, Row
 from dhtshare.network import is_loopback
 
 UNNAMED_AFTER_FAILURES = 2  # who failed so often is not told to others until it answers
-
-_Rows = list[tuple[int, Contact]]  # ids as numbers, and whose they are
 
 
 class Closest:
     """Answers for the buckets of one table, which says `changed` whenever one is not as it was."""
 
+    __slots__ = ("_buckets", "_own", "_rows", "indexes", "version")
+
     def __init__(self, own: int, buckets: Mapping[int, Bucket]) -> None:
         self._own = own
         self._buckets = buckets
-        self._rows: dict[int, _Rows] = {}
+        self._rows: dict[int, list[Row]] = {}
         self.indexes: list[int] = []  # of buckets that hold nodes, ascending
         self.version = 0  # grows with every change that could change an answer
 
@@ -45,7 +45,7 @@ class Closest:
         wanted = int.from_bytes(target, "big")
         found: list[Contact] = []
         for group in self._groups(wanted):
-            rows = sorted([(long_id ^ wanted, contact) for long_id, contact in group])
+            rows = sorted([(number ^ wanted, contact) for number, contact, _ in group])
             if not loopback:
                 rows = [row for row in rows if not is_loopback(row[1].address.host)]
             found += [contact for _, contact in rows[: count - len(found)]]
@@ -53,7 +53,7 @@ class Closest:
                 break
         return found
 
-    def _groups(self, wanted: int) -> Iterator[_Rows]:
+    def _groups(self, wanted: int) -> Iterator[list[Row]]:
         """Nameable contacts in groups each of which is closer than the next."""
         indexes = self.indexes
         index = (self._own ^ wanted).bit_length()
@@ -66,12 +66,10 @@ class Closest:
         for farther in indexes[above:]:
             yield self._rows_of(farther)
 
-    def _rows_of(self, index: int) -> _Rows:
+    def _rows_of(self, index: int) -> list[Row]:
         rows = self._rows.get(index)
         if rows is None:
             rows = self._rows[index] = [
-                (node.long_id, node.contact)
-                for node in self._buckets[index].nodes.values()
-                if node.failures < UNNAMED_AFTER_FAILURES
+                node.row for node in self._buckets[index].nodes.values() if node.failures < UNNAMED_AFTER_FAILURES
             ]
         return rows

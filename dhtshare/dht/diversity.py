@@ -9,27 +9,18 @@ from __future__ import annotations
 from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope, network_tag
 
 PER_IP = 1
-PER_NETWORK = 2  # in a bucket, and among the closest of a lookup
-PER_NETWORK_IN_TABLE = 10
+PER_NETWORK = 2  # in a bucket (see `seats`), and among the closest of a lookup
 
 
 class Diversity:
     """Counts addresses by IP and by network against two limits."""
 
-    __slots__ = ("_counts", "_limited", "_per_network", "_scope")
+    __slots__ = ("_counts", "_limited", "_scope")
 
-    def __init__(self, scope: Scope, per_network: int = PER_NETWORK) -> None:
+    def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._limited = scope is not Scope.LAN
-        self._per_network = per_network
         self._counts: dict[str | bytes, int] = {}  # hosts are text, networks are bytes
-
-    def fits(self, address: Address) -> bool:
-        """Whether one more node of that address would count."""
-        counts = self._counts
-        return not self._limited or (
-            address.host not in counts and counts.get(network_tag(address.host, self._scope), 0) < self._per_network
-        )
 
     def admit(self, address: Address) -> bool:
         """Count the address if it fits; whether it did."""
@@ -40,20 +31,11 @@ class Diversity:
             return False
         tag = network_tag(address.host, self._scope)
         others = counts.get(tag, 0)
-        if others >= self._per_network:
+        if others >= PER_NETWORK:
             return False
         counts[address.host] = PER_IP
         counts[tag] = others + 1
         return True
-
-    def remove(self, address: Address) -> None:
-        """Take back what `admit` counted for that address."""
-        if self._limited:
-            del self._counts[address.host]
-            tag = network_tag(address.host, self._scope)
-            self._counts[tag] -= 1
-            if not self._counts[tag]:
-                del self._counts[tag]
 
 
 def port_allowed(port: int) -> bool:

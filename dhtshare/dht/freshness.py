@@ -11,6 +11,8 @@ from dhtshare.dht.contact import ID_BITS
 class Freshness:
     """When a lookup of ours last went into each bucket. A stranger's question refreshes nothing."""
 
+    __slots__ = ("_own", "_refreshed")
+
     def __init__(self, own: int) -> None:
         self._own = own
         self._refreshed: dict[int, float] = {}

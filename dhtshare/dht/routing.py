@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from dhtshare.dht import seats
 from dhtshare.dht.adapter import AdaptedTable, TableNode
 from dhtshare.dht.closest import UNNAMED_AFTER_FAILURES, Closest
 from dhtshare.dht.contact import ID_BITS, Contact
-from dhtshare.dht.diversity import PER_NETWORK_IN_TABLE, Diversity, port_allowed
+from dhtshare.dht.diversity import port_allowed
 from dhtshare.dht.freshness import Freshness, farthest_first, unfilled
 from dhtshare.dht.nodeid import is_bound
-from dhtshare.network import REMEMBERED, Address, Scope
+from dhtshare.network import REMEMBERED, Scope
 
 K = 20
 FEW_CONTACTS = 8
@@ -45,26 +46,24 @@ class Table(AdaptedTable):
     def __init__(self, node_id: bytes, scope: Scope, k: int = K) -> None:
         self._scope = scope
         self._own_id = node_id
-        super().__init__(TableNode(Contact(node_id, Address("", 0)), 0.0), k)
+        super().__init__(node_id, k)
 
     def flush(self) -> None:
         """Forget everybody."""
         super().flush()
-        self._by_address: dict[Address, TableNode] = {}
-        self._diversity = Diversity(self._scope, PER_NETWORK_IN_TABLE)
-        self._bucket_diversity: dict[int, Diversity] = {}
-        self._checked: dict[bytes, float] = {}  # when a failing or disputed node was last asked
+        self._checked: dict[bytes, float] = {}  # every failing or disputed node, and when it was last asked
         self._closest = Closest(self.node.long_id, self.buckets)
         self._freshness = Freshness(self.node.long_id)
 
     def moved_to(self, node_id: bytes) -> Table:
         """The table of the same node under another id: the same contacts, with what is known of each."""
         table = Table(node_id, self._scope, self.ksize)
-        for node in sorted(self._by_address.values(), key=lambda node: node.last_seen):
+        for node in sorted(seats.seated(self.buckets), key=lambda node: node.last_seen):
             table.answered(node.contact, node.last_seen)
-            again = table._by_address.get(node.contact.address)
-            if again is not None:
+            again = table._known(node.contact)
+            if again is not None and node.failures:
                 again.failures = node.failures
+                table._checked[again.id] = _NEVER
         return table
 
     def __len__(self) -> int:
@@ -85,11 +84,12 @@ class Table(AdaptedTable):
 
     def answered(self, contact: Contact, now: float) -> bool:
         """The contact answered a request of ours under this id. True if it is (now) in a bucket."""
-        known = self._by_address.get(contact.address)
-        if known is not None and known.id == contact.node_id:
-            return self._renew(known, now)
+        known = self._known(contact)
         if known is not None:
-            self._drop(known)  # the address answers under another id now
+            return self._renew(known, now)
+        before = seats.at(self.buckets, contact.address)
+        if before is not None:
+            self._drop(before)  # the address answers under another id now
         if not self.acceptable(contact):
             return False
         index = self._index(contact.node_id)
@@ -102,32 +102,28 @@ class Table(AdaptedTable):
                 )  # two addresses claim one id: see whether the first still lives
                 return False
             self._drop(other)
-        if not self._fits(index, contact.address):
+        if not seats.free(self.buckets, contact, index, self._scope):
             return False
         if bucket.is_crammed:
             self._drop(bucket.stalest_replacement())
         node = TableNode(contact, now)
         entered: bool = bucket.add_node(node)
-        self._by_address[contact.address] = node
-        self._diversity.admit(contact.address)
-        if self._scope is not Scope.LAN:
-            self._bucket_diversity.setdefault(index, Diversity(self._scope)).admit(contact.address)
         if entered:
             self._closest.changed(index)
         return entered
 
     def heard(self, contact: Contact, now: float) -> bool:
         """A proved request came from that address under that id. True if it is somebody we know."""
-        node = self._by_address.get(contact.address)
-        if node is None or node.id != contact.node_id:
+        node = self._known(contact)
+        if node is None:
             return False
         self._renew(node, now)
         return True
 
     def failed(self, contact: Contact, now: float) -> bool:
         """A call to it, retransmission included, stayed without answer. True if that evicted it."""
-        node = self._by_address.get(contact.address)
-        if node is None or node.id != contact.node_id:
+        node = self._known(contact)
+        if node is None:
             return False
         node.failures += 1
         self._checked[node.id] = now
@@ -151,8 +147,8 @@ class Table(AdaptedTable):
 
     def dismiss(self, contact: Contact) -> None:
         """Forget it: its address answered under another id, or it says itself that others cannot reach it."""
-        node = self._by_address.get(contact.address)
-        if node is not None and node.id == contact.node_id:
+        node = self._known(contact)
+        if node is not None:
             self._drop(node)
 
     def refreshed(self, target: bytes, now: float) -> None:
@@ -172,17 +168,15 @@ class Table(AdaptedTable):
 
     def wants(self, contact: Contact) -> bool:
         """Whether it is worth a ping to get to know this contact: unknown, acceptable, and there is room."""
-        if contact.address in self._by_address:
-            return False
         index = self._index(contact.node_id)
         bucket = self.buckets.get(index)
-        if bucket is not None:
-            known = bucket.anywhere(contact.node_id)
-            if known is not None:
-                return bool(known.failures) and self.acceptable(contact)
-            if bucket.is_crammed:
-                return False  # as almost every bucket is that a stranger falls into
-        return self.acceptable(contact) and self._fits(index, contact.address)
+        known = None if bucket is None else bucket.anywhere(contact.node_id)
+        if known is not None:
+            gone = known.failures > 0 and known.contact.address != contact.address
+            return gone and self.acceptable(contact) and seats.at(self.buckets, contact.address) is None
+        if bucket is not None and bucket.is_crammed:
+            return False  # as almost every bucket is that a stranger falls into
+        return self.acceptable(contact) and seats.free(self.buckets, contact, index, self._scope)
 
     def nearest(self, target: bytes, count: int = K, *, loopback: bool = True) -> list[Contact]:
         """The `count` closest nameable contacts to a target, closest first. Without `loopback` addresses if so."""
@@ -207,18 +201,15 @@ class Table(AdaptedTable):
     def to_check(self, now: float, limit: int) -> list[Contact]:
         """Contacts to ping now: failing, disputed, and the least recently seen of full buckets with replacements."""
         found: list[Contact] = []
+        doubtful = {self._index(node_id) for node_id in self._checked}
         for index in self._closest.indexes:
             bucket = self.buckets[index]
-            nodes = list(bucket.nodes.values())
-            contested = nodes[:1] if bucket.replacement_nodes else []
-            for node in nodes:
-                asked = self._checked.get(node.id, _NEVER)
-                if node.failures or node.id in self._checked:
-                    due = now - asked >= CHECK_PAUSE_SECONDS * (1 + node.failures)
-                else:
-                    due = node in contested and now - node.last_seen > FRESH_SECONDS
-                if due:
-                    found.append(node.contact)
+            if bucket.replacement_nodes:
+                stalest = bucket.head()
+                if stalest.id not in self._checked and now - stalest.last_seen > FRESH_SECONDS:
+                    found.append(stalest.contact)
+            if index in doubtful:
+                found += [node.contact for node in bucket.nodes.values() if self._check_is_due(node, now)]
         return found[:limit]
 
     def stale(self, now: float, age: float) -> list[int]:
@@ -243,18 +234,21 @@ class Table(AdaptedTable):
     def _lowest(self) -> int:
         return next(iter(self._closest.indexes), ID_BITS)
 
+    def _check_is_due(self, node: TableNode, now: float) -> bool:
+        asked = self._checked.get(node.id)
+        return asked is not None and now - asked >= CHECK_PAUSE_SECONDS * (1 + node.failures)
+
     def _index(self, node_id: bytes) -> int:
         return int(self.node.long_id ^ int.from_bytes(node_id, "big")).bit_length()
 
     def _active(self, contact: Contact) -> bool:
-        node = self._by_address.get(contact.address)
-        if node is None or node.id != contact.node_id:
-            return False
-        return node.id in self.buckets[self._index(node.id)].nodes
+        node = self._known(contact)
+        return node is not None and node.id in self.buckets[self._index(node.id)].nodes
 
-    def _fits(self, index: int, address: Address) -> bool:
-        local = self._bucket_diversity.get(index)
-        return self._diversity.fits(address) and (local is None or local.fits(address))
+    def _known(self, contact: Contact) -> TableNode | None:
+        bucket = self.buckets.get(self._index(contact.node_id))
+        node = None if bucket is None else bucket.anywhere(contact.node_id)
+        return node if node is not None and node.row.contact.address == contact.address else None
 
     def _renew(self, node: TableNode, now: float) -> bool:
         index = self._index(node.id)
@@ -262,25 +256,17 @@ class Table(AdaptedTable):
         node.failures = 0
         node.last_seen = now
         self._checked.pop(node.id, None)
-        bucket = self.buckets[index]
-        if node.id in bucket.replacement_nodes:
-            bucket.replacement_nodes.move_to_end(node.id)
-            return False
-        bucket.nodes.move_to_end(node.id)
-        if was_unnamed:
+        active = self.buckets[index].renew(node)
+        if active and was_unnamed:
             self._closest.changed(index)
-        return True
+        return active
 
     def _drop(self, node: TableNode) -> None:
         index = self._index(node.id)
         bucket = self.buckets[index]
         was_active = node.id in bucket.nodes
         bucket.remove_node(node)
-        del self._by_address[node.contact.address]
         self._checked.pop(node.id, None)
-        self._diversity.remove(node.contact.address)
-        if index in self._bucket_diversity:
-            self._bucket_diversity[index].remove(node.contact.address)
         if was_active:
             self._closest.changed(index)
 

@@ -17,7 +17,6 @@ def a(host: str, port: int = 4470) -> Address:
 def test_one_machine_counts_once_at_whatever_port() -> None:
     diversity = Diversity(Scope.IPV4)
     assert diversity.admit(a("4.4.4.4"))
-    assert not diversity.fits(a("4.4.4.4", 5000))
     assert not diversity.admit(a("4.4.4.4", 5000))
 
 
@@ -34,42 +33,23 @@ def test_one_network_counts_twice(scope: Scope, same: list[str], other: str) -> 
     assert diversity.admit(a(other))
 
 
-def test_a_table_takes_ten_of_a_network() -> None:
-    diversity = Diversity(Scope.IPV4, 10)
-    assert sum(diversity.admit(a(f"4.4.4.{host}")) for host in range(1, 21)) == 10
-
-
 def test_in_the_lan_everything_fits() -> None:
     diversity = Diversity(Scope.LAN)
     assert all(diversity.admit(a("10.0.0.1", port)) for port in range(2000, 2100))
-    diversity.remove(a("10.0.0.1", 2000))
-    assert diversity.fits(a("10.0.0.1", 2000))
-
-
-def test_what_is_refused_counts_for_nothing() -> None:
-    diversity = Diversity(Scope.IPV4)
-    for host in ("4.4.4.1", "4.4.4.2", "4.4.4.3"):
-        diversity.admit(a(host))
-    diversity.remove(a("4.4.4.1"))
-    assert diversity.fits(a("4.4.4.3"))
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_fits_admit_and_remove_agree_with_a_plain_list(seed: int) -> None:
+def test_admit_agrees_with_a_plain_list(seed: int) -> None:
     rng = random.Random(seed)
     diversity = Diversity(Scope.IPV4)
     counted: list[Address] = []
-    for _ in range(300):
-        if counted and rng.random() < 0.4:
-            diversity.remove(counted.pop(rng.randrange(len(counted))))
-            continue
-        address = a(f"4.4.{rng.randrange(3)}.{rng.randrange(1, 6)}", rng.randrange(2000, 2003))
+    for _ in range(100):
+        address = a(f"4.{rng.randrange(3)}.{rng.randrange(9)}.{rng.randrange(1, 6)}", rng.randrange(2000, 2003))
         network = address.host.rpartition(".")[0]
         expected = (
             address.host not in [other.host for other in counted]
             and sum(other.host.rpartition(".")[0] == network for other in counted) < 2
         )
-        assert diversity.fits(address) == expected
         assert diversity.admit(address) == expected
         if expected:
             counted.append(address)
