@@ -18,9 +18,9 @@ class RttEstimate:
 
     __slots__ = ("deviation", "smoothed")
 
-    def __init__(self) -> None:
-        self.smoothed = 0.0
-        self.deviation = 0.0
+    def __init__(self, smoothed: float = 0.0, deviation: float = 0.0) -> None:
+        self.smoothed = smoothed
+        self.deviation = deviation
 
     def add(self, sample: float) -> None:
         """Take the delay of an answer to a request that was sent once (Karn's rule)."""
@@ -37,6 +37,11 @@ class RttEstimate:
 
     def timeout(self) -> float:
         """Seconds until an answer is late."""
-        if not self.smoothed:
-            return START_SECONDS
-        return min(MAX_TIMEOUT_SECONDS, max(MIN_TIMEOUT_SECONDS, self.smoothed + 4 * self.deviation))
+        return timeout_of(self.smoothed, self.deviation)
+
+
+def timeout_of(smoothed: float, deviation: float) -> float:
+    """Seconds until an answer is late, by an estimate; without any samples (0) the start value."""
+    if not smoothed:
+        return START_SECONDS
+    return min(MAX_TIMEOUT_SECONDS, max(MIN_TIMEOUT_SECONDS, smoothed + 4 * deviation))
