@@ -40,6 +40,8 @@ class Outcome(NamedTuple):
 class AnswerReader:
     """Reads the answers to our calls in one scope. `now` is monotonic seconds."""
 
+    __slots__ = ("_counters", "_node_id", "_peers", "_rules", "_scope", "_table")
+
     def __init__(
         self, scope: Scope, rules: ScopeRules, table: Table, node_id: bytes, peers: PeerBook, counters: Counters
     ) -> None:
@@ -61,7 +63,7 @@ class AnswerReader:
         address = call.contact.address
         rtt = now - call.sent_at
         self._peers.answered(address, message.token, rtt if call.sendings == 1 and complete else None, now)
-        contact = Contact(message.node_id, address)
+        contact = call.contact if call.contact.node_id == message.node_id else Contact(message.node_id, address)
         bound = may_have(contact.node_id, address.host, self._scope)
         if call.contact.node_id not in (UNKNOWN_ID, contact.node_id) or (call.contact.node_id and not bound):
             self._counters.wrong_id += 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import deque
 from collections.abc import Sequence
 
 from dhtshare.dht.contact import ID_BITS, Contact
@@ -37,11 +36,12 @@ class SizeEstimate:
     """
 
     def __init__(self) -> None:
-        self._estimates: deque[float] = deque(maxlen=KEPT_LOOKUPS)
+        self._estimates: list[float] = []
 
     def looked_up(self, target: bytes, closest: Sequence[Contact], k: int) -> None:
         """A complete lookup found these."""
         self._estimates.append(size_from(target, closest, k))
+        del self._estimates[:-KEPT_LOOKUPS]
 
     def nodes(self, neighbourhood: float) -> int:
         """The estimate."""

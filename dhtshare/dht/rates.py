@@ -21,15 +21,19 @@ IGNORE_SECONDS = 60.0
 RECORDS_PER_SECOND = 2000 / 60
 RECORDS_BURST = 2000
 MAX_KEYS = 16_384  # counts still running at once; of requests each one runs a tenth of a second
+_FEW_KEYS = 16  # of so many none is worth being forgotten
 
 
 class RateMeter:
     """A token bucket for each of many keys: `rate` a second, `burst` at once, at most `limit` keys known."""
 
+    __slots__ = ("_crowded", "_empty_at", "_interval", "_limit", "_tolerance")
+
     def __init__(self, rate: float, burst: int, limit: int = MAX_KEYS) -> None:
         self._interval = 1.0 / rate
         self._tolerance = (burst - 1) * self._interval
         self._limit = limit
+        self._crowded = min(limit, _FEW_KEYS)  # so many keys are looked through for those that are past
         self._empty_at: dict[Hashable, float] = {}
 
     def __len__(self) -> int:
@@ -39,7 +43,7 @@ class RateMeter:
         """Take `cost` units. 0.0 if they were there, else the seconds until they are; then nothing is taken."""
         empty_at = self._empty_at.get(key)
         if empty_at is None or empty_at < now:
-            if empty_at is None and len(self._empty_at) >= self._limit and not self._purge(now):
+            if empty_at is None and len(self._empty_at) >= self._crowded and not self._purge(now):
                 return self._interval
             empty_at = now
         wait = empty_at + (cost - 1) * self._interval - now - self._tolerance
@@ -50,6 +54,7 @@ class RateMeter:
 
     def _purge(self, now: float) -> bool:
         self._empty_at = {key: at for key, at in self._empty_at.items() if at > now}
+        self._crowded = min(self._limit, max(_FEW_KEYS, 2 * len(self._empty_at)))
         return len(self._empty_at) < self._limit
 
 
@@ -62,6 +67,8 @@ class Verdict(enum.Enum):
 
 class RequestRates:
     """The rates of the global scopes for requests, with and without token."""
+
+    __slots__ = ("_ignored", "_proved", "_unproved")
 
     def __init__(self) -> None:
         self._proved = RateMeter(PROVED_PER_SECOND, PROVED_BURST)

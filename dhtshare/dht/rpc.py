@@ -219,6 +219,8 @@ class Rpc(AdaptedProtocol):
 
     def _finish(self, call: Call) -> None:
         del self._calls[call.identifier]
+        if not self._calls:
+            self._calls.clear()  # gives back the room of its fullest time
         if call.timer is not None:
             call.timer.cancel()
 

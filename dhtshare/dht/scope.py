@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from dhtshare.dht.calls import Listener
@@ -53,7 +52,7 @@ class ScopeDht:
         self.reachable: bool | None = None  # whether strangers' datagrams come in; None while nobody found out
         self.size = SizeEstimate()
         self.joined = False
-        self.lost: deque[Address] = deque(maxlen=MAX_LOST)
+        self.lost: list[Address] = []
         self.on_joined: list[Callable[[], None]] = []
         self.on_refresh: list[Callable[[], None]] = []
         self.on_moved: list[Callable[[], None]] = []
@@ -79,7 +78,7 @@ class ScopeDht:
             if self.external.host is None:
                 self.rpc.on_dialled = self._dialled
         self._nominations = RateMeter(NOMINATIONS_PER_SECOND, NOMINATIONS_BURST, limit=1)
-        self._pinging: set[Address] = set()
+        self._pinging: dict[Address, None] = {}
 
     @property
     def node_id(self) -> bytes:
@@ -120,10 +119,12 @@ class ScopeDht:
         address = contact.address
         if address in self._pinging:
             return
-        self._pinging.add(address)
+        self._pinging[address] = None
 
         def over(_outcome: Reply | NetworkError) -> None:
-            self._pinging.discard(address)
+            self._pinging.pop(address, None)
+            if not self._pinging:
+                self._pinging.clear()  # gives back the room of its fullest time
 
         self.rpc.start(contact, Method.PING, {}, Listener(over, over, lambda: None))
 
@@ -196,3 +197,4 @@ class ScopeDht:
 
     def _lost(self, contact: Contact) -> None:
         self.lost.append(contact.address)
+        del self.lost[:-MAX_LOST]

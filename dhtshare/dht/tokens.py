@@ -22,6 +22,8 @@ _SECRET_BYTES = 32
 class TokenMint:
     """Makes and checks this node's tokens. `now` is monotonic seconds."""
 
+    __slots__ = ("_current", "_network", "_previous", "_rng", "_rotates")
+
     def __init__(self, network: bytes, rng: random.Random, now: float) -> None:
         self._network = network
         self._rng = rng

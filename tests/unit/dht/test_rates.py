@@ -82,6 +82,13 @@ def test_memory_is_bounded_whoever_asks() -> None:
     assert len(meter) <= 1000
 
 
+def test_counts_that_are_past_do_not_pile_up() -> None:
+    meter = RateMeter(10.0, 50)
+    for step in range(10_000):
+        meter.take(step, step / 10)
+        assert len(meter) <= 32, "two of them run at any time"
+
+
 # ---- requests ------------------------------------------------------------------------------------
 
 
