@@ -33,7 +33,6 @@ does for one request costs it as much as sending a chunk."""
 RUN_BYTES = MAX_PAYLOAD_BYTES // 4
 """Small chunks asked for together: enough to hide the round trip, few enough for two threads to share the work."""
 
-
 RUNS_UNTIL_CHUNKS = 64
 """Towards the end of a file its chunks are asked one by one, so that all peers get a share of the last ones."""
 
@@ -71,6 +70,7 @@ class Pipeline:
         peers: Callable[[], Iterable[SwarmPeer]],
     ) -> None:
         self._layout = layout
+        self._several_files = len(layout.files) > 1
         self._sink = sink
         self._picker = picker
         self._buffers = buffers
@@ -94,10 +94,12 @@ class Pipeline:
             if peer.in_flight >= peer.window.size or connection.requests_in_flight >= MAX_REQUESTS_PER_PEER:
                 return
             now = self._loop.time()
-            picked = self._picker.pick(peer, self._most_of_a_run(peer), now=now, would_take=peer.expected(RUN_BYTES))
+            most = self._longest_run(peer)
+            count = 1 if not peer.window.proven else MAX_RUN_CHUNKS if self._several_files else most // MIN_CHUNK_SIZE
+            picked = self._picker.pick(peer, max(1, count), now=now, would_take=peer.expected(RUN_BYTES))
             if not picked:
                 return
-            chunks, length = self._run_of(picked, peer.window.run)
+            chunks, length = self._run_of(picked, most)
             if not self._buffers.promise(length):
                 self._wait_for_room()
                 return
@@ -116,18 +118,14 @@ class Pipeline:
             self._last_checked = self._loop.create_future()
             await self._last_checked
 
-    def _most_of_a_run(self, peer: SwarmPeer) -> int:
-        """How many chunks to ask the peer for at a time, if they are consecutive."""
-        if not peer.window.proven:
-            return 1
-        if len(self._layout.files) > 1:
-            return MAX_RUN_CHUNKS
-        # Those of one file are no small ones. Asked one by one, they are spread over all who want and who have them.
+    def _longest_run(self, peer: SwarmPeer) -> int:
+        """How many bytes to ask the peer for at a time of chunks that follow each other in a file."""
+        # Asked one by one, chunks are spread over all who want them and all who have them.
         alone = not self._picker.shared and self._picker.missing.bit_count() >= RUNS_UNTIL_CHUNKS
-        return max(1, peer.window.run // MIN_CHUNK_SIZE) if alone else 1
+        return max(RUN_BYTES, peer.window.run) if alone else RUN_BYTES
 
     def _run_of(self, picked: list[int], most: int) -> tuple[list[int], int]:
-        """How many of these consecutive chunks to ask for at once, and their bytes: small ones, or those of a file."""
+        """How many of these consecutive chunks to ask for at once, and their bytes: `most` in a file, or RUN_BYTES."""
         first = self._layout.slot(picked[0])
         length, count = first.length, 1
         for chunk in picked[1:]:

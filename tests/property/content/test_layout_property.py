@@ -4,6 +4,7 @@ import contextlib
 import fnmatch
 from pathlib import Path
 
+import pytest
 from blake3 import blake3
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -52,6 +53,19 @@ def test_every_chunk_belongs_to_one_place_in_one_file(sizes: list[int | None]) -
     assert layout.size == sum(size or 0 for size in sizes) == sum(length for *_, length in expected)
     covered = [index for number in range(len(sizes)) for index in layout.chunks_of_file(number)]
     assert covered == list(range(layout.chunk_count))
+
+
+@given(members, st.data())
+def test_a_run_is_as_long_as_its_chunks_and_in_one_file_or_not(sizes: list[int | None], data: st.DataObject) -> None:
+    layout = Layout.of(collection_of(sizes))
+    if not layout.chunk_count:
+        return
+    first = data.draw(st.integers(0, layout.chunk_count - 1))
+    count = data.draw(st.integers(1, layout.chunk_count - first))
+    slots = [layout.slot(index) for index in range(first, first + count)]
+    assert layout.run(first, count) == (sum(slot.length for slot in slots), len({slot.file for slot in slots}) == 1)
+    with pytest.raises(IndexError):
+        layout.run(first, layout.chunk_count - first + 1)
 
 
 @given(members)
