@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dhtshare.content.link import parse_hash
+from dhtshare.content.link import is_link, parse_hash, parse_link
 from dhtshare.errors import DhtshareError, NotFoundError, QuorumError, UsageError
 from dhtshare.intake import Intake, Prepared
 from dhtshare.library.records import State
@@ -54,13 +54,14 @@ async def publish(node: Node, request: PublishRequest, emit: Emit) -> list[dict[
         raise UsageError("Name at least one file or folder to publish.")
     if request.name is not None and len(request.paths) > 1:
         raise UsageError("--name names one thing; publish one path with it.")
+    distinct = _distinct(request.paths, emit)
     outcomes: list[Prepared | DhtshareError] = []
-    for paths in _batches(_distinct(request.paths, emit), BATCH):
+    for paths in _batches(distinct, BATCH):
         prepared = await _prepare(node, request, paths, emit)
         fresh = [one for one in prepared if isinstance(one, Prepared)]
         await node.seeding.share([item for one in fresh for item in one.items])
         outcomes += prepared
-    return await _results(node, request, outcomes, emit)
+    return await _results(node, distinct, outcomes, emit, wait=request.wait)
 
 
 def _distinct(paths: Sequence[str], emit: Emit) -> list[str]:
@@ -100,18 +101,18 @@ async def _prepare(
 
 
 async def _results(
-    node: Node, request: PublishRequest, outcomes: Sequence[Prepared | DhtshareError], emit: Emit
+    node: Node, paths: Sequence[str], outcomes: Sequence[Prepared | DhtshareError], emit: Emit, *, wait: bool
 ) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     failures: list[DhtshareError] = []
     weak: list[str] = []
     alone: list[str] = []
-    for path, outcome in zip(_distinct(request.paths, lambda _: None), outcomes, strict=True):
+    for path, outcome in zip(paths, outcomes, strict=True):
         if isinstance(outcome, DhtshareError):
             failures.append(outcome)
             results.append(failed(path, outcome))
             continue
-        receipt = await node.seeding.receipt(outcome.item.content_hash) if request.wait else None
+        receipt = await node.seeding.receipt(outcome.item.content_hash) if wait else None
         if receipt is not None and receipt.alone:
             alone.append(outcome.item.name)
         elif receipt is not None and not receipt.quorum:
@@ -178,7 +179,7 @@ def receipt_object(receipt: Receipt) -> dict[str, Any]:
 
 async def unpublish(node: Node, request: UnpublishRequest, emit: Emit) -> dict[str, Any]:
     """Withdraw a content of this library: no longer served, its records withdrawn. Never deletes a file."""
-    content_hash = parse_hash(request.hash)
+    content_hash = parse_link(request.hash).content_hash if is_link(request.hash) else parse_hash(request.hash)
     withdrawn = await node.catalogue.run(node.catalogue.withdraw, content_hash)
     if not withdrawn:
         item = node.catalogue.item(content_hash)

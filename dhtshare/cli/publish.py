@@ -38,7 +38,9 @@ def publish(
 def unpublish(
     session: Session,
     join: JoinOptions,
-    hash: Annotated[str, typer.Argument(metavar="HASH", help="What `publish` or `list` showed.")],
+    hash: Annotated[
+        str, typer.Argument(metavar="HASH", help="What `publish` or `list` showed; the link will do, too.")
+    ],
 ) -> int:
     """Stop sharing; the files stay where they are."""
     return session.ask("unpublish", {"hash": hash}, unpublished, join)
