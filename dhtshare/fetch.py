@@ -204,6 +204,7 @@ class _Fetch:
                     "chunks": source.chunks,
                     "bytes": source.bytes,
                     "bad_chunks": source.bad_chunks,
+                    "incoming": source.incoming,
                 }
                 for source in sources
             ],

@@ -137,6 +137,11 @@ class Meetings:
         """What `early_news` was told of this peer: chunks, and whether they are given away."""
         return self._early.pop(connection, [])
 
+    def listens(self, connection: Connection) -> Address | None:
+        """Where the peer of this connection can be dialled, if another connection to it was dialled there."""
+        aside = self._aside.get(connection)
+        return None if aside is None else aside.address
+
     def closed(self, connection: Connection) -> None:
         """A connection ended: its address is dialled once more, unless another connection leads to the same peer."""
         self._early.pop(connection, None)

@@ -30,12 +30,14 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 @dataclass(slots=True)
 class Source:
-    """What one peer gave. Bytes of right chunks only."""
+    """What one peer gave. Bytes of right chunks only. `incoming`: it dialled us from `address`, which listens to
+    nobody."""
 
     address: str
     chunks: int = 0
     bytes: int = 0
     bad_chunks: int = 0
+    incoming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,11 @@ class Report:
 
     def peer(self, address: Address, state: str, **fields: object) -> None:
         """Something happened to a peer: dialled, connected, refused, lost or banned."""
-        self._on_event({"event": "peer", "address": str(address), "state": state, **fields})
+        self._on_event({"event": "peer", **self._named(address), "state": state, **fields})
 
-    def connected(self, address: Address, chunks: int, origin: str) -> None:
+    def connected(self, address: Address, chunks: int, origin: str, *, incoming: bool = False) -> None:
         """A peer that holds so many chunks is at work; it stands in the summary, whatever it gives."""
-        self._source(address)
+        self._source(address).incoming = incoming
         self.peer(address, "connected", chunks=chunks, source=origin)
 
     def chunk_stored(self, address: Address, chunk: int, length: int, now: float) -> None:
@@ -93,7 +95,12 @@ class Report:
         """A peer sent a false chunk."""
         self._source(address).bad_chunks += 1
         self.discarded += length
-        self._on_event({"event": "chunk_bad", "chunk": chunk, "address": str(address)})
+        self._on_event({"event": "chunk_bad", "chunk": chunk, **self._named(address)})
+
+    def _named(self, address: Address) -> dict[str, object]:
+        source = self._sources.get(str(address))
+        named: dict[str, object] = {"address": str(address)}
+        return {**named, "incoming": True} if source is not None and source.incoming else named
 
     def _source(self, address: Address) -> Source:
         return self._sources.setdefault(str(address), Source(str(address)))

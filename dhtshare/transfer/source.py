@@ -27,8 +27,21 @@ UNKNOWN_SECONDS = 2.0
 class SwarmPeer:
     """A connected peer. Its chunk 0, counted under its own `content`, is our chunk `base`."""
 
-    def __init__(self, connection: Connection, content: bytes, base: int, window: Window, origin: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        content: bytes,
+        base: int,
+        window: Window,
+        origin: str,
+        listens: Address | None = None,
+    ) -> None:
+        """`listens`: where it can be dialled, though the connection came from elsewhere."""
         self.connection = connection
+        self.address = listens or connection.address
+        """What it is called, as long as it is here."""
+        self.incoming = connection.incoming and listens is None
+        """It dialled us, and where it listens is unknown: nobody can dial its address."""
         self.content = content
         self.base = base
         self.window = window
@@ -44,11 +57,6 @@ class SwarmPeer:
         self._floor_at = 0.0
         self._floor_bytes = 0
         self._usual = 0.0
-
-    @property
-    def address(self) -> Address:
-        """Where it is."""
-        return self.connection.address
 
     def asked(self, length: int, now: float) -> None:
         """`length` more bytes were asked of it."""

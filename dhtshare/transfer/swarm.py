@@ -202,7 +202,8 @@ class Swarm:
         if has.name and whole:
             self._report.names[has.name] += 1
         usual = max(self.layout.slot(0).length if self.layout.chunk_count else 0, RUN_BYTES)
-        peer = SwarmPeer(connection, candidate.content, candidate.base, Window(usual), candidate.origin)
+        listens = self._meetings.listens(connection)
+        peer = SwarmPeer(connection, candidate.content, candidate.base, Window(usual), candidate.origin, listens)
         self._peers[connection] = peer
         chunks = has.have.to_int() if has.have is not None else (1 << has.chunks) - 1 if has.complete else 0
         self._picker.peer_has(peer, chunks << candidate.base, complete=has.complete and whole)
@@ -211,7 +212,7 @@ class Swarm:
                 self._note_news(peer, runs, given=given)
         except RemoteProtocolError as error:
             connection.close(error)
-        self._report.connected(peer.address, has.held, candidate.origin)
+        self._report.connected(peer.address, has.held, candidate.origin, incoming=peer.incoming)
         self._learning.ask(peer)
         self._pipeline.fill(peer)
 

@@ -25,6 +25,7 @@ class FakeConnection:
         self.opened_at = self.received_at = 0.0
         self.received = Meter()
         self.choked = False
+        self.incoming = False
         self.is_open = True
         self.gets: dict[int, Get] = {}
         self.expecting: dict[int, Expecting] = {}

@@ -100,12 +100,37 @@ async def test_who_dial_each_other_keep_one_connection(tmp_path: Path, honest: F
         two.swarm.add_peer(one.address)
         one.swarm.add_peer(seed)
         two.swarm.add_peer(seed)
-        await run_all([one, two])
-        for fetcher, other in ((one, two), (two, one)):
+        results = await run_all([one, two])
+        for fetcher, other, result in ((one, two, results[0]), (two, one, results[1])):
             dialled = [event["address"] for event in fetcher.events if event.get("state") == "dialled"]
             assert dialled == [str(other.address), str(seed)], "both dialled, and neither again"
             assert len(fetcher.exchange.peers()) == 2, "one to the seed, one to each other"
+            for source in result.sources:
+                assert source.incoming == (source.address not in (str(other.address), str(seed)))
     assert one.data == two.data == DATA
+
+
+async def test_a_peer_that_dialled_is_called_incoming_where_its_listening_address_is_unknown(
+    tmp_path: Path, honest: FileOffer
+) -> None:
+    async with AsyncExitStack() as stack:
+        _, seed = await stack.enter_async_context(peer(honest, upload=16 * MIB))
+        one, two = Fetcher(tmp_path, 1), Fetcher(tmp_path, 2)
+        await one.start(stack, 2)
+        await two.start(stack, 3)
+        two.swarm.add_peer(one.address)
+        for fetcher in (one, two):
+            fetcher.swarm.add_peer(seed)
+        results = await run_all([one, two])
+    (guest,) = [source for source in results[0].sources if source.address != str(seed)]
+    assert guest.incoming
+    assert guest.address != str(two.address)
+    named = [event for event in one.events if event.get("address") == guest.address]
+    assert [event["state"] for event in named][:1] == ["connected"]
+    assert all(event["incoming"] is True for event in named)
+    assert not any(event.get("incoming") for event in one.events if event.get("address") == str(seed))
+    assert not any(event.get("incoming") for event in two.events)
+    assert not any(source.incoming for source in results[1].sources)
 
 
 async def test_a_whole_seed_tells_the_others_what_it_gives(honest: FileOffer) -> None:
