@@ -330,3 +330,64 @@ def test_leaving_tells_each_who_keeps_a_provider_record_once_and_waits_for_nobod
         assert all(told.count(holder.contact) == 1 for holder in holders[1::2])
 
     publishing(story)
+
+
+def test_where_nobody_can_dial_us_no_provider_record_goes_out_and_those_there_go() -> None:
+    async def story(others: Others, publisher: Publisher) -> None:
+        holders = [others.holder() for _ in range(4)]
+        await publisher.announcer.receipt(publisher.share(1))
+        assert all(provided_at(holder, 1) for holder in holders)
+        others.dht.found_undialable(True)
+        await asyncio.sleep(5.0)
+        assert not any(provided_at(holder, 1) for holder in holders)
+        assert not others.holding.own
+        receipt = await publisher.announcer.receipt(publisher.share(2))
+        assert (receipt.keys, receipt.quorum, receipt.alone, receipt.read_back) == (2, True, False, True)
+        others.dht.found_undialable(False)
+        await asyncio.sleep(5.0)
+        assert all(provided_at(holder, 1) and provided_at(holder, 2) for holder in holders)
+        assert (await publisher.announcer.receipt(content(2))).keys == 2  # what was announced whole
+
+    publishing(story)
+
+
+def test_a_new_address_is_announced_at_once_and_costs_no_entry() -> None:
+    async def story(others: Others, publisher: Publisher) -> None:
+        others.holder()
+        await publisher.announcer.receipt(publisher.share(1))
+        entries, providers = stores(others), stores(others, RecordMethod.STORE_PROVIDERS)
+        for callback in others.dht.on_moved:
+            callback()
+        await asyncio.sleep(5.0)
+        assert (stores(others), stores(others, RecordMethod.STORE_PROVIDERS)) == (entries, providers + 1)
+
+    publishing(story)
+
+
+def test_a_clock_that_turns_out_to_be_wrong_makes_the_entries_of_an_earlier_life_due() -> None:
+    async def story(others: Others, publisher: Publisher) -> None:
+        holder = others.holder()
+        publisher.share(1, entry_at=others.wall() + 9 * HOUR)
+        await asyncio.sleep(5.0)
+        assert entries_at(holder) == 0
+        for number in range(5):
+            others.holding.heard(others.know(silent, f"10.7.7.{number}"), int(others.wall() + 24 * HOUR))
+        await asyncio.sleep(5.0)
+        assert stores(others) >= 1
+
+    publishing(story)
+
+
+def test_a_library_of_hundreds_goes_out_together_and_lets_others_work() -> None:
+    async def story(others: Others, publisher: Publisher) -> None:
+        others.holder()
+        publisher.library |= {content(number): (f"word{number}",) for number in range(100, 300)}
+        for number in range(100, 300):
+            publisher.share(number)
+        assert len(publisher.announcer) == 200
+        receipts = [await publisher.announcer.receipt(content(number)) for number in range(100, 300)]
+        assert all(receipt.read_back for receipt in receipts)
+        assert stores(others, RecordMethod.STORE_PROVIDERS) == 4  # 50 keys a datagram
+        assert len(publisher.announcer.receipts()) == 200
+
+    publishing(story)
