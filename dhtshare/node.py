@@ -196,10 +196,10 @@ class Node:
     async def _keep_state(self, path: Path, state: bytes) -> None:
         await asyncio.to_thread(self._write, path, state)
 
-    def _write_records(self, raw: bytes) -> None:
+    def _write_records(self, raw: bytes | bytearray) -> None:
         self._write(self.home.records_state, raw)
 
-    def _write(self, path: Path, raw: bytes) -> None:
+    def _write(self, path: Path, raw: bytes | bytearray) -> None:
         """What a node can do without: a disk that refuses it now is no reason to end."""
         try:
             write_atomic(path, raw)

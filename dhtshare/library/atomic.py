@@ -24,14 +24,14 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | bytearray) -> None:
     """Writes all of `data` at the file's position; one write may take less. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
-def write_atomic(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+def write_atomic(path: Path, data: bytes | bytearray, mode: int = PRIVATE) -> None:
     """Replaces `path` by `data`, with exactly this mode whatever the umask.
 
     Raises DiskError; then the old file stands.

@@ -109,13 +109,13 @@ class ProviderSets:
             for one in kept(raw):
                 source = one[:SOURCE_BYTES]
                 since = deadline_of(one) - PROVIDER_TTL
-                yield Candidate(tag_of(source, self._scope), since, PROVIDER_BYTES, (key, source))
+                yield Candidate(tag_of(source, self._scope), since, PROVIDER_BYTES, key + source)
 
     def evict(self, references: Iterable[Hashable]) -> None:
-        """Let these (key, source) go."""
+        """Let these go: each a key and, behind it, a source."""
         for reference in references:
-            key, source = cast("tuple[bytes, bytes]", reference)
-            self._remove(key, source)
+            raw = cast(bytes, reference)
+            self._remove(raw[:-SOURCE_BYTES], raw[-SOURCE_BYTES:])
 
     def _has_place(self, others: list[bytes]) -> bool:
         return len(others) < self._limit

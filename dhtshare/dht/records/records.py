@@ -79,7 +79,7 @@ class Records:
         """A sentence for the user where most holders have quite another time."""
         return next((text for holding in self.holdings if (text := clock_warning(holding.clock))), None)
 
-    async def save(self, write: Callable[[bytes], None]) -> int:
+    async def save(self, write: Callable[[bytes | bytearray], None]) -> int:
         """Have `write` keep every record over a restart; how many bytes that is.
 
         All of it happens in a thread, beside what the node does, and never twice at once.
@@ -91,7 +91,7 @@ class Records:
             await asyncio.to_thread(write, raw)
             return len(raw)
 
-    async def keep_saved(self, write: Callable[[bytes], None]) -> None:
+    async def keep_saved(self, write: Callable[[bytes | bytearray], None]) -> None:
         """Save now and then, for ever, so that a kill or a power cut loses minutes; the rarer the more there is."""
         pause = FIRST_SAVE_SECONDS
         while True:

@@ -36,13 +36,26 @@ _HASH_BYTES = 32
 _DEADLINE_BYTES = 4
 
 
-def encode_records(network: bytes, stores: Mapping[Scope, RecordStore], *, now: float, wall: float) -> bytes:
+def encode_records(network: bytes, stores: Mapping[Scope, RecordStore], *, now: float, wall: float) -> bytearray:
     """What `restore_records` reads. `now` is monotonic, `wall` Unix seconds."""
-    scopes = {
-        scope.value: [list(_signed(store)), list(_providers(store, wall - now))] for scope, store in stores.items()
-    }
-    payload: bytes = msgpack.packb({0: VERSION, 2: network, 4: scopes})
-    return blake3(payload).digest() + payload
+    # Packed one by one: of a node that holds all it may, everything at once would take three times as much memory.
+    packer = msgpack.Packer()
+    raw = bytearray(_HASH_BYTES)
+    raw += packer.pack_map_header(3)
+    for field in (0, VERSION, 2, network, 4):
+        raw += packer.pack(field)
+    raw += packer.pack_map_header(len(stores))
+    for scope, store in stores.items():
+        raw += packer.pack(scope.value) + packer.pack_array_header(2)
+        for records in (_signed(store), _providers(store, wall - now)):
+            packed, count = bytearray(), 0
+            for record in records:
+                packed += packer.pack(record)
+                count += 1
+            raw += packer.pack_array_header(count)
+            raw += packed
+    raw[:_HASH_BYTES] = blake3(memoryview(raw)[_HASH_BYTES:]).digest()
+    return raw
 
 
 def restore_records(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from dhtshare.dht.records.limits import MAX_AHEAD, PROVIDER_TTL
@@ -47,6 +49,20 @@ def test_everything_is_there_again() -> None:
         assert raws(after, word) == raws(before, word)
     assert [held.tag for held in after.set_of(key("one"))] == [b"net"] * 4
     assert [answered(record)[0] for record in after.find_providers(KEY, 9, now=LATER)] == ["10.0.0.1"]
+
+
+def test_saving_takes_little_more_memory_than_what_is_saved() -> None:
+    """A full node that saved everything at once took a hundred megabytes for it."""
+    kept = store()
+    for number in range(3000):
+        kept.put_provider(number.to_bytes(20, "big"), Address("10.0.0.1", 4470), ProviderClaim(5000, bytes(8)), now=NOW)
+    tracemalloc.start()
+    try:
+        raw = encode_records(NETWORK, {Scope.LAN: kept}, now=NOW, wall=WALL)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * len(raw)  # 7 where all was packed at once
 
 
 def test_nothing_lives_longer_for_having_been_saved() -> None:
