@@ -20,6 +20,7 @@ BENCHMARKS = {
     "closest": "closest:closest",
     "dht-served": "datagrams.served:served",
     "flood": "datagrams.flood:flood",
+    "store-flood": "datagrams.store_flood:store_flood",
     "hostile-datagrams": "datagrams.hostile:hostile",
     "transfer": "transfer.rows:transfer",
     "swarm": "swarm.scenarios:swarm",

@@ -37,7 +37,8 @@ RNG = random.Random(2)
 class Honest:
     """A hundred addresses that ping the node, and write down when it answers."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, network: bytes = NETWORK) -> None:
+        self.network = network
         self.sources = Sources(10_000 + HONEST)
         self.target = Address("127.0.0.1", port)
         self.numbers = range(10_000, 10_000 + HONEST)  # none that the flood comes from
@@ -86,7 +87,9 @@ class Honest:
     def _ping(self, number: int, token: bytes, count: int) -> bytes:
         identifier = count.to_bytes(4, "big") + bytes(16)
         node_id = bound_id(self.sources.hosts[number], RNG)
-        return encode_request(NETWORK, identifier, RequestMessage(Method.PING, node_id, {}, True, token, self.target))
+        return encode_request(
+            self.network, identifier, RequestMessage(Method.PING, node_id, {}, True, token, self.target)
+        )
 
 
 def _node(home: Path, log: Path) -> tuple[subprocess.Popen[bytes], int]:

@@ -14,7 +14,7 @@ from dhtshare.dht.dht import Dht
 from dhtshare.dht.nodeid import bound_id
 from dhtshare.listening import listen
 from dhtshare.network import Address, Scope, ScopeRules, network_id
-from scripts.benchmarks.datagrams.sources import host_of
+from scripts.benchmarks.datagrams.sources import apart
 
 NETWORK = network_id("benchmark")
 KNOWN = 20_000  # addresses that are offered to the table; it keeps as many as its rules allow
@@ -29,7 +29,7 @@ async def serve() -> None:
     await dht.start(listening.udp)
     scope = dht.scopes[Scope.IPV4]
     for number in range(KNOWN):
-        host = host_of(number)
+        host = apart(number)
         scope.table.answered(Contact(bound_id(host, rng), Address(host, 4470)), scope.rpc.now())
     print(json.dumps({"port": listening.port, "contacts": scope.contacts}), flush=True)
     await asyncio.to_thread(sys.stdin.read)

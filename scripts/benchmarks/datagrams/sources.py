@@ -15,15 +15,20 @@ LOST_SECONDS = 0.2
 PAUSE_SECONDS = 0.002  # an asker that waits for each answer has the node wake it up each time
 
 
-def host_of(number: int) -> str:
+def apart(number: int) -> str:
     """The address of source `number`, each in a /24 of its own as far as there are so many."""
     return f"127.{1 + number % 200}.{number // 200 % 250}.{1 + number // 50_000}"
+
+
+def together(number: int) -> str:
+    """Two hundred addresses in each /24, none of which `apart` uses."""
+    return f"127.{250 + number // 200}.0.{1 + number % 200}"
 
 
 class Sources:
     """`count` addresses on one port."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, host_of: Callable[[int], str] = apart) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         self.socket.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dhtshare.content.keys import content_key
-from dhtshare.dht.records.find_providers import FindProviders
+from dhtshare.dht.records.finds import FindProviders, read_providers
 from dhtshare.dht.records.methods import RecordMethod
-from dhtshare.dht.records.provider import ANSWER4_BYTES
+from dhtshare.network import Scope
 from tests.hostile.raw_node import RawNode
 from tests.processes import Network, Node
 
@@ -110,15 +110,13 @@ def ruin(nodes: list[Node], way: str, word: str) -> dict[str, float]:
 def _providers(asker: RawNode, nodes: list[Node], content: bytes, seed: Node) -> int:
     """How many records of the seed are held, its own included."""
     key, port = content_key(asker.network, content), int(seed.address.rpartition(":")[2])
-    records: list[bytes] = []
+    found = 0
     for node in nodes:
         if node.address not in asker.tokens:
             asker.prove(node.address)
         for answer in asker.ask(node.address, RecordMethod.FIND_PROVIDERS, FindProviders(key).body()):
-            raw = answer.body.get(2, b"")
-            assert isinstance(raw, bytes)
-            records += [raw[at : at + ANSWER4_BYTES] for at in range(0, len(raw), ANSWER4_BYTES)]
-    return sum(int.from_bytes(record[4:6], "big") == port for record in records)
+            found += sum(provider.address.port == port for provider in read_providers(answer.body, Scope.LAN))
+    return found
 
 
 def _until(condition: Callable[[], bool]) -> None:
