@@ -65,16 +65,17 @@ class Budget:
         limits = self.limits
         if records > limits.records or cost > limits.bytes:
             return False
-        if not self.has_room(records, cost):
+        records_over = self.records + records - limits.records
+        bytes_over = self.bytes + cost - limits.bytes
+        if records_over > 0 or bytes_over > 0:
             self._evict(
-                max(self.records + records - limits.records, limits.records // _SHARE_FREED),
-                max(self.bytes + cost - limits.bytes, limits.bytes // _SHARE_FREED),
+                max(records_over, limits.records // _SHARE_FREED) if records_over > 0 else 0,
+                max(bytes_over, limits.bytes // _SHARE_FREED) if bytes_over > 0 else 0,
             )
         return True
 
     def _evict(self, records: int, cost: int) -> None:
-        crowded_records = self.records + records > self.limits.records
-        crowded_bytes = self.bytes + cost > self.limits.bytes
+        """Let so many records and bytes go."""
         references: list[Hashable] = []
         ends: list[int] = []  # how many candidates there are up to the end of each store
 
@@ -85,7 +86,7 @@ class Budget:
                     yield one
                 ends.append(len(references))
 
-        chosen = sorted(fairest_victims(candidates(), records if crowded_records else 0, cost if crowded_bytes else 0))
+        chosen = sorted(fairest_victims(candidates(), records, cost))
         begin = 0
         for store, end in zip(self._stores, (bisect_left(chosen, end) for end in ends), strict=True):
             store.evict(references[number] for number in chosen[begin:end])
