@@ -32,6 +32,7 @@ from dhtshare.listening import listen, local_addresses
 from dhtshare.network import DEFAULT_NETWORK, Address, ScopeRules, network_id, split_host_port
 from dhtshare.providers import Lead
 from dhtshare.seeding import Seeding
+from dhtshare.sleeping import seconds_slept
 from dhtshare.transfer.exchange import Exchange
 from dhtshare.transfer.ratelimit import Limits
 
@@ -128,7 +129,9 @@ class Node:
         interfaces = local_addresses() if self.listening.everywhere else []
         await self.dht.start(self.listening.udp, self.announced_port, interfaces)
         stack.push_async_callback(self.dht.stop)
-        self.records = Records(self.dht, rng, time.time, saved=self._saved(self.home.records_state))
+        self.records = Records(
+            self.dht, rng, time.time, saved=self._saved(self.home.records_state), slept=seconds_slept
+        )
         self.finder = Finder(self._leads, self.exchange, self.rules, self.own_addresses)
         self.seeding = Seeding(self, rng)
         self.online = True

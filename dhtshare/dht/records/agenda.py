@@ -5,7 +5,8 @@ section 5). What is due soon anyway goes out together with what is due now, so t
 published together is renewed together, by regions, and not key by key. Due times of entries survive a
 restart, so that restarting makes no storm; provider records do not, for a clean shutdown takes them back.
 
-Times are monotonic seconds: a clock that is set makes nothing due.
+Times are monotonic seconds: a clock that is set makes nothing due. They stand still while a machine sleeps, and
+records do not live longer for that: `elapsed` says how long it was.
 """
 
 from __future__ import annotations
@@ -100,6 +101,13 @@ class Agenda:
             shared.provider_at = now
             if entries and shared.entered and shared.entry_at is not None:
                 shared.entry_at = now
+
+    def elapsed(self, seconds: float) -> None:
+        """So much time has passed that the clock knows nothing of."""
+        for shared in self._shared.values():
+            shared.provider_at -= seconds
+            if shared.entry_at is not None:
+                shared.entry_at -= seconds
 
     def entries_due(self, now: float) -> None:
         """Every entry that is not under way is due at once: it is not known any more when they were to be."""

@@ -70,6 +70,8 @@ class Announcer:
             holding.dht.on_moved.append(self._providers_due)
             holding.dht.on_dialable.append(self._providers_due)
             holding.on_corrected.append(self._clock_was_wrong)
+        if holdings:
+            holdings[0].on_slept.append(self._slept)  # one machine sleeps once
 
     # ---- what is shared -------------------------------------------------------------------------
 
@@ -257,6 +259,10 @@ class Announcer:
     def _providers_due(self) -> None:
         """Our address changed, and provider records name the old one; or others can dial us now, or not any more."""
         self._agenda.all_due(self._now(), entries=False)
+        self._wake.set()
+
+    def _slept(self, seconds: float) -> None:
+        self._agenda.elapsed(seconds)
         self._wake.set()
 
     def _clock_was_wrong(self) -> None:

@@ -27,7 +27,8 @@ DOUBT_SECONDS = 600.0  # after a start; then our own clock counts where too few 
 class Holding:
     """Store, service and record clock of one scope. `own` maps content keys to this node's own claims.
 
-    `on_corrected` is called when holders turn out to have quite another time than we had until then.
+    `on_corrected` is called when holders turn out to have quite another time than we had until then, `on_slept` with
+    the seconds for which the machine slept.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Holding:
         self.store = RecordStore(network, dht.scope, rng, budget)
         self.own: dict[bytes, ProviderClaim] = {}
         self.on_corrected: list[Callable[[], None]] = []
+        self.on_slept: list[Callable[[float], None]] = []
         self._wall = wall
         self._began = dht.rpc.now()
         self._judged: int | None = None  # how often our clock had been set when the holders' time was last applied
@@ -96,6 +98,12 @@ class Holding:
         now = self.dht.rpc.now()
         if self.clock.agreed or now >= self._began + DOUBT_SECONDS:
             self.store.expire(now=now)
+
+    def slept(self, seconds: float) -> None:
+        """So much time has passed that the monotonic clock knows nothing of."""
+        self.store.elapse(seconds)
+        for callback in self.on_slept:
+            callback(seconds)
 
     def _judge(self) -> None:
         self._judged = self.clock.times_set

@@ -25,6 +25,7 @@ FLAG_PARTIAL = 1
 MAX_FLAGS = 0xFF
 SOURCE_BYTES = 18
 HELD_BYTES = 33
+DEADLINE_BYTES = 4
 
 _HELD = struct.Struct(">16sHH8sBI")
 _ANSWER_TAIL = struct.Struct(">H8sB")
@@ -88,7 +89,7 @@ def keep(source: bytes, claim: ProviderClaim, deadline: float) -> bytes:
 
 def with_deadline(record: bytes, deadline: float) -> bytes:
     """A kept record whose last field was cut off, with another deadline."""
-    return record + max(0, min(int(deadline), _MAX_DEADLINE)).to_bytes(4, "big")
+    return record + max(0, min(int(deadline), _MAX_DEADLINE)).to_bytes(DEADLINE_BYTES, "big")
 
 
 def kept(raw: bytes) -> Iterator[bytes]:
@@ -98,13 +99,13 @@ def kept(raw: bytes) -> Iterator[bytes]:
 
 def deadline_of(record: bytes) -> int:
     """Monotonic seconds."""
-    return int.from_bytes(record[-4:], "big")
+    return int.from_bytes(record[-DEADLINE_BYTES:], "big")
 
 
 def answered(record: bytes) -> tuple[str, bytes]:
     """Host and answer bytes of a kept record."""
     packed = record[12:16] if record.startswith(_MAPPED) else record[:16]
-    return _host(packed), packed + record[18:-4]
+    return _host(packed), packed + record[SOURCE_BYTES:-DEADLINE_BYTES]
 
 
 def answer(host: str, claim: ProviderClaim) -> bytes:

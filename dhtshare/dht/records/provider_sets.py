@@ -19,6 +19,7 @@ from dhtshare.dht.records.limits import (
     Verdict,
 )
 from dhtshare.dht.records.provider import (
+    DEADLINE_BYTES,
     HELD_BYTES,
     SOURCE_BYTES,
     ProviderClaim,
@@ -27,6 +28,7 @@ from dhtshare.dht.records.provider import (
     kept,
     source_of,
     tag_of,
+    with_deadline,
 )
 from dhtshare.network import LOWEST_GLOBAL_PORT, Address, Scope
 
@@ -92,6 +94,13 @@ class ProviderSets:
         source = source_of(sender)
         named = list(self._sets) if keys is None else [key for key in keys if key in self._sets]
         return sum(self._remove(key, source) for key in named if source in self._sets[key])
+
+    def elapse(self, seconds: float) -> None:
+        """Each record ends so much earlier."""
+        for key, raw in self._sets.items():
+            self._sets[key] = b"".join(
+                with_deadline(one[:-DEADLINE_BYTES], deadline_of(one) - seconds) for one in kept(raw)
+            )
 
     def expire(self, now: float) -> int:
         """Let go what is past its deadline. The number that went."""

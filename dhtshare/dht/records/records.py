@@ -21,6 +21,7 @@ from dhtshare.dht.records.verifier import Verifier
 from dhtshare.errors import MalformedError
 
 EXPIRE_SECONDS = 60.0
+SLEPT_SECONDS = 10.0  # less is not worth moving deadlines for
 FIRST_SAVE_SECONDS = 60.0
 SAVE_SECONDS = 300.0
 SAVED_BYTES_PER_SECOND = 64 << 10  # on average: a full store of 64 MB is written every 17 minutes
@@ -29,10 +30,22 @@ SAVED_BYTES_PER_SECOND = 64 << 10  # on average: a full store of 64 MB is writte
 class Records:
     """Holds for others and asks others. `dht` has been started; one budget and one verifier serve all scopes."""
 
-    def __init__(self, dht: Dht, rng: random.Random, wall: Callable[[], float], *, saved: bytes = b"") -> None:
-        """`saved` is what `state` gave before a restart; damaged bytes, or those of another network, are nothing."""
+    def __init__(
+        self,
+        dht: Dht,
+        rng: random.Random,
+        wall: Callable[[], float],
+        *,
+        saved: bytes = b"",
+        slept: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`saved` is what `save` wrote before a restart; damaged bytes, or those of another network, are nothing.
+
+        `slept` tells how many seconds the machine has slept in all, while the monotonic clock stood still.
+        """
         self._network = dht.network
         self._wall = wall
+        self._slept = slept
         self._budget = Budget()
         self._verifier = Verifier(dht.network)
         self._saving = asyncio.Lock()
@@ -99,17 +112,22 @@ class Records:
             pause = max(SAVE_SECONDS, await self.save(write) / SAVED_BYTES_PER_SECOND)
 
     async def run(self) -> None:
-        """Drop what has expired and pull what we should hold, for ever."""
+        """Drop what has expired, also while the machine slept, and pull what we should hold, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._expire())
             for puller in self._pullers:
                 group.create_task(puller.run())
 
     async def _expire(self) -> None:
+        known = self._slept()
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
+            slept = self._slept() - known
             for holding in self.holdings:
+                if slept >= SLEPT_SECONDS:
+                    holding.slept(slept)
                 holding.expire()
+            known += slept
 
     def _restore(self, saved: bytes) -> None:
         now = asyncio.get_running_loop().time()

@@ -24,7 +24,7 @@ from dhtshare.dht.records.copies import MAX_TAG_BYTES
 from dhtshare.dht.records.fields import check_bytes
 from dhtshare.dht.records.held import Held, HeldWithdrawal, deadline_by
 from dhtshare.dht.records.limits import PROVIDER_TTL
-from dhtshare.dht.records.provider import HELD_BYTES, deadline_of, with_deadline
+from dhtshare.dht.records.provider import DEADLINE_BYTES, HELD_BYTES, deadline_of, with_deadline
 from dhtshare.dht.records.signed import HEAD_BYTES, MAX_RECORD_BYTES
 from dhtshare.dht.records.store import RecordStore
 from dhtshare.dht.records.stores import split_keys
@@ -33,7 +33,6 @@ from dhtshare.network import Scope
 
 VERSION = 1
 _HASH_BYTES = 32
-_DEADLINE_BYTES = 4
 
 
 def encode_records(network: bytes, stores: Mapping[Scope, RecordStore], *, now: float, wall: float) -> bytearray:
@@ -79,7 +78,7 @@ def restore_records(
             for key, kept in providers:
                 check_bytes(key, KEY_BYTES, KEY_BYTES)
                 for record, ends in kept:
-                    check_bytes(record, HELD_BYTES - _DEADLINE_BYTES, HELD_BYTES - _DEADLINE_BYTES)
+                    check_bytes(record, HELD_BYTES - DEADLINE_BYTES, HELD_BYTES - DEADLINE_BYTES)
                     left = min(ends - wall, PROVIDER_TTL)
                     store.providers.restore(key, with_deadline(record, now + left), now)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, msgpack.UnpackException) as error:
@@ -100,4 +99,4 @@ def _signed(store: RecordStore) -> Iterator[list[object]]:
 
 def _providers(store: RecordStore, wall_at_zero: float) -> Iterator[list[object]]:
     for key, records in store.providers.records():
-        yield [key, [[record[:-_DEADLINE_BYTES], deadline_of(record) + wall_at_zero] for record in records]]
+        yield [key, [[record[:-DEADLINE_BYTES], deadline_of(record) + wall_at_zero] for record in records]]

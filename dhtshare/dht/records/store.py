@@ -89,6 +89,11 @@ class RecordStore:
         """
         self.entries.judge(now, wall)
 
+    def elapse(self, seconds: float) -> None:
+        """Everything ends so much earlier: the monotonic clock stood still while the machine slept."""
+        self.entries.elapse(seconds)
+        self.providers.elapse(seconds)
+
     def expire(self, *, now: float) -> int:
         """Let go what is past. To be called every minute or so; answers never contain it anyway."""
         return self.entries.expire(now) + self.providers.expire(now)

@@ -148,6 +148,19 @@ def test_what_was_shared_otherwise_since_it_was_taken_does_not_go_out() -> None:
     assert not agenda.still_shared(due)
 
 
+def test_a_machine_that_slept_renews_what_became_due_meanwhile() -> None:
+    agenda = Agenda(random.Random(1))
+    agenda.share(A, ("w",), partial=False, now=0.0, entry_at=None)
+    go_out(agenda, 0.0)
+    agenda.share(B, (), partial=False, now=0.0, entry_at=None)
+    agenda.take_due(0.0)
+    agenda.elapsed(2 * PROVIDER_PERIOD)
+    due = agenda.take_due(1.0)
+    assert ([shared.content_hash for shared in due.providers], due.entries) == ([A], ())  # B is under way
+    agenda.elapsed(ENTRY_PERIOD)
+    assert [shared.content_hash for shared in agenda.take_due(1.0).entries] == [A]
+
+
 class AgendaMachine(RuleBasedStateMachine):
     """The model: content → since when each of its records waits. Nothing is forgotten, nor taken twice."""
 

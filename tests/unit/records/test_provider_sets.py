@@ -143,3 +143,15 @@ def test_entries_and_providers_share_the_caps() -> None:
     assert kept.put_provider(KEY, at(8), CLAIM, now=NOW + 9) is Verdict.STORED
     assert kept.budget.records == 3
     assert kept.find_providers(bytes(20), 9, now=NOW) == []  # the oldest of the heavier network went
+
+
+def test_time_that_the_clock_knows_nothing_of_shortens_every_life() -> None:
+    kept = store()
+    for number in range(3):
+        kept.put_provider(KEY, at(number), CLAIM, now=NOW + number * 100)
+    kept.elapse(PROVIDER_TTL - 150.0)
+    assert [kept.providers.has(KEY, at(number), NOW + 200.0) for number in range(3)] == [False, True, True]
+    kept.elapse(1e6)
+    assert kept.providers.live(KEY, NOW) == []
+    assert kept.expire(now=NOW) == 3
+    assert kept.budget.records == 0

@@ -29,7 +29,7 @@ SCOPES = (Scope.LAN, Scope.IPV4)
 CLAIM = ProviderClaim(5000, b"peerpeer")
 
 
-def records(loop: VirtualLoop, saved: bytes = b"") -> Records:
+def records(loop: VirtualLoop, saved: bytes = b"", slept: Callable[[], float] = lambda: 0.0) -> Records:
     rng, rules = random.Random(1), ScopeRules()
 
     def wall() -> float:
@@ -37,7 +37,7 @@ def records(loop: VirtualLoop, saved: bytes = b"") -> Records:
 
     scopes = {scope: ScopeDht(scope, network=NETWORK, rules=rules, rng=rng, wall=wall) for scope in SCOPES}
     whole = SimpleNamespace(network=NETWORK, rules=rules, scopes=scopes)
-    return Records(cast(Dht, whole), rng, wall, saved=saved)
+    return Records(cast(Dht, whole), rng, wall, saved=saved, slept=slept)
 
 
 def fill(kept: Records) -> None:
@@ -80,6 +80,29 @@ def test_what_is_past_is_let_go_by_itself() -> None:
         assert kept.counts()["entries"] == 1
         await asyncio.sleep(PROVIDER_TTL)
         assert kept.counts()["providers"] == 0
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    run_virtual(story)
+
+
+def test_what_became_past_while_the_machine_slept_goes_when_it_wakes_and_who_publishes_is_told() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        slept = [500.0]  # before this process was started
+        kept = records(loop, slept=lambda: slept[0])
+        fill(kept)
+        told: list[float] = []
+        kept.holdings[0].on_slept.append(told.append)
+        task = asyncio.create_task(kept.run())
+        await asyncio.sleep(DOUBT_SECONDS + EXPIRE_SECONDS)
+        assert kept.counts() == {"entries": 2, "withdrawals": 1, "providers": 1, "keys": 4}
+        slept[0] += 4.0
+        await asyncio.sleep(EXPIRE_SECONDS)
+        slept[0] += 4 * HOUR
+        await asyncio.sleep(EXPIRE_SECONDS)
+        assert told == [4 * HOUR]
+        assert kept.counts() == {"entries": 1, "withdrawals": 1, "providers": 0, "keys": 1}
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
