@@ -25,11 +25,6 @@ from dhtshare.transfer.workers import Workers
 MAX_REQUESTS_PER_PEER = MAX_REQUESTS_IN_FLIGHT // 2
 """The other half is for questions, and for what was cancelled and is not answered yet."""
 
-BATCH_BYTES = 4 << 20
-BATCH_FROM_BYTES = 4 << 20
-"""Requests go out together, half a window at a time and no more than this, where the window is long: what a seed
-does for one request costs it as much as sending a chunk."""
-
 RUN_BYTES = MAX_PAYLOAD_BYTES // 4
 """Small chunks asked for together: enough to hide the round trip, few enough for two threads to share the work."""
 
@@ -86,7 +81,7 @@ class Pipeline:
     def fill(self, peer: SwarmPeer) -> None:
         """Ask the peer for as much as its window holds, once there is room for several requests."""
         connection, size = peer.connection, peer.window.size
-        if size >= BATCH_FROM_BYTES and peer.in_flight > size - min(BATCH_BYTES, size // 2):
+        if peer.in_flight > size - peer.window.batch:
             return
         while not (self._stopped or peer.retired or connection.choked) and connection.is_open:
             if not peer.window.proven and any(job.peer is peer for job in self._jobs):

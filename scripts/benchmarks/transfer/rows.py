@@ -13,6 +13,7 @@ from typing import Any
 from scripts.benchmarks.transfer import torrent
 from scripts.benchmarks.transfer.bare import Bare
 from scripts.benchmarks.transfer.contest import at_most, compete, goal, ratio
+from scripts.benchmarks.transfer.far import far
 from scripts.benchmarks.transfer.ground import MEMORY, enter_namespace, fill, warm, write_rate
 from scripts.benchmarks.transfer.ours import Dhtshare
 from scripts.benchmarks.transfer.presence import first, memory, ping, sparse
@@ -134,9 +135,10 @@ ROWS: dict[str, Callable[[int, int], Results]] = {
     "ping": ping,
     "memory": memory,
     "sparse": sparse,
+    "far": far,
 }
-DEFAULT = tuple(row for row in ROWS if row != "sparse")
-"""All but the one that writes 20 GiB."""
+DEFAULT = tuple(row for row in ROWS if row not in ("sparse", "far"))
+"""All but the one that writes 20 GiB, and the one that is no race over loopback."""
 
 
 def _bytes(text: str) -> int:

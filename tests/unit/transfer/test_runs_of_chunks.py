@@ -129,6 +129,7 @@ async def test_a_file_that_became_shorter_ends_the_connection_and_not_the_seed(o
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Get]:
     """What all seeds are asked for; every line counts as fast, and the end of a file begins late."""
     monkeypatch.setattr("dhtshare.transfer.window.RUN_SECONDS", 1000.0)
+    monkeypatch.setattr("dhtshare.transfer.window.LEAST_SECONDS", 1e-4)  # the whole fetch takes 20 ms
     monkeypatch.setattr("dhtshare.transfer.pipeline.RUNS_UNTIL_CHUNKS", 3)
     gets: list[Get] = []
     requested = Seeder.requested

@@ -13,14 +13,15 @@ CHUNK = 1 << 20
 
 
 def run_line(window: Window, rate: float, delay: float, seconds: float) -> None:
-    """A peer at the end of a line: answers in order, `rate` bytes a second, after `delay`."""
+    """Peer at the end of a line of `rate` bytes a second and `delay`; answers in order, asked as by the pipeline."""
     asked: list[float] = []
     now = free_at = 0.0
     in_flight = 0
     while now < seconds:
-        while in_flight < window.size:
-            asked.append(now)
-            in_flight += CHUNK
+        if in_flight <= window.size - window.batch:
+            while in_flight < window.size:
+                asked.append(now)
+                in_flight += CHUNK
         sent = asked.pop(0)
         begins = max(free_at, sent + delay)
         window.answered(begins - sent)
@@ -48,6 +49,9 @@ def test_one_chunk_until_one_was_right() -> None:
         (100e6, 0.020),  # 2 MB on the line
         (1e9, 0.005),  # 5 MB
         (12.5e6, 0.100),  # 1.25 MB
+        (50e6, 0.100),  # 5 MB
+        (50e6, 0.300),  # 15 MB: a satellite
+        (150e6, 0.100),  # 15 MB, where requests go out together
     ],
 )
 def test_it_grows_to_what_the_line_holds(rate: float, delay: float) -> None:
@@ -55,6 +59,35 @@ def test_it_grows_to_what_the_line_holds(rate: float, delay: float) -> None:
     run_line(window, rate, delay, 5.0)
     assert window.rate == pytest.approx(rate, rel=0.15)
     assert rate * delay <= window.size <= 4 * rate * delay + 2 * CHUNK + 0.01 * rate
+
+
+def test_a_long_fast_line_is_filled_within_a_few_round_trips() -> None:
+    """What a transfer of a few seconds loses at its start: a satellite's 15 MB after four round trips."""
+    window = Window(CHUNK)
+    run_line(window, 50e6, 0.3, 1.2)
+    assert window.size >= 15e6
+
+
+def test_requests_that_go_out_together_leave_no_hole_in_the_line() -> None:
+    """Half a window refilled at once was two idle halves on a line of 100 ms: the window never grew."""
+    for rate, delay in ((50e6, 0.1), (150e6, 0.1), (1e9, 0.005)):
+        window = Window(CHUNK)
+        run_line(window, rate, delay, 5.0)
+        assert window.size - window.batch >= 1.3 * rate * delay
+
+
+def test_the_first_chunk_of_a_slow_peer_tells_its_rate() -> None:
+    slow, fast = Window(CHUNK), Window(CHUNK)
+    for window, rate in ((slow, 6.25e6), (fast, 50e6)):
+        for part in range(1, 5):
+            window.received(CHUNK // 4, part * CHUNK / 4 / rate)
+        window.answered(0.1)
+        window.idle()
+        window.verified()
+    assert slow.rate == pytest.approx(6.25e6)
+    assert slow.size == CHUNK + slow.part
+    assert fast.rate == 0
+    assert fast.size == 4 * CHUNK
 
 
 def test_a_slow_peer_gets_no_deep_queue() -> None:
