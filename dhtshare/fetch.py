@@ -196,7 +196,7 @@ class _Fetch:
             "size": sum(layout.slot(index).length for index in unfinished.wanted),
             "seconds": round(seconds, 6),
             "downloaded": outcome.downloaded if outcome else 0,
-            "reused": unfinished.resumed + unfinished.reused,
+            "reused": unfinished.resumed + unfinished.reused + (outcome.copied if outcome else 0),
             "discarded": outcome.discarded if outcome else 0,
             "sources": [
                 {

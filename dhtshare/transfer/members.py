@@ -20,6 +20,7 @@ from dhtshare.transfer.messages import (
     GetMembers,
     Members,
 )
+from dhtshare.transfer.repeats import Group, repeats_in
 from dhtshare.transfer.replies import ask, blame
 
 OVERHEAD_BYTES = 32
@@ -27,10 +28,11 @@ OVERHEAD_BYTES = 32
 
 
 class Lockable(Protocol):
-    """What keeps chunks from being asked for; the picker."""
+    """What keeps chunks from being asked for, and knows which are the same bytes; the picker."""
 
     def lock(self, chunks: int) -> None: ...
     def unlock(self, chunks: int) -> None: ...
+    def same(self, groups: Iterable[Group]) -> None: ...
 
 
 class MemberDescriptors:
@@ -96,6 +98,7 @@ class MemberDescriptors:
         except IntegrityError as error:
             raise IntegrityError(f"{connection.address}: {error}") from error
         self._lacking.pop(file, None)
+        self._picker.same(repeats_in(self._layout, file))
         self._picker.unlock(self._bits(file))
 
     def _size(self, file: int) -> int:

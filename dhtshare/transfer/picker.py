@@ -1,9 +1,9 @@
 """Which chunks to ask which peer for. Knows nothing of sockets or clocks.
 
-What a choice weighs, in this order: the peer has the chunk; nobody verified it; nobody else was asked for it; in
-sequential mode, its place in the file; else how few have it, then the neighbourhood of what this peer was asked
-last (runs read and write faster), then chance, so that fetchers of one seed draw different chunks from it. When
-nothing unasked is left, the tail: chunks asked of peers that would bring them later than this one.
+What a choice weighs, in this order: the peer has the chunk; nobody verified it; nobody else was asked for it, nor for
+another that is the same bytes; in sequential mode, its place in the file; else how few have it, then the neighbourhood
+of what this peer was asked last (runs read and write faster), then chance, so that fetchers of one seed draw different
+chunks from it. When nothing unasked is left, the tail: chunks asked of peers that would bring them later than this one.
 
 Sets of chunks are integers whose bit i is chunk i: one machine operation weighs 64 chunks.
 
@@ -19,6 +19,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from dhtshare.transfer.availability import Availability
+from dhtshare.transfer.repeats import Group, Repeats
+from dhtshare.transfer.runs import bits_of
 
 MAX_DUPLICATES = 3
 TAIL_GAIN = 0.7
@@ -54,6 +56,7 @@ class Picker:
         self._peers: dict[Peer, _Known] = {}
         self._rarity: list[int] = [self._all]
         self._given = 0
+        self._repeats = Repeats()
         self._rng = rng
         self.sequential = sequential
 
@@ -66,6 +69,15 @@ class Picker:
     def unlock(self, chunks: int) -> None:
         """These can be verified now."""
         self._locked &= ~chunks
+
+    def same(self, groups: Iterable[Group]) -> None:
+        """Chunks that are the same bytes, before any of them was asked for: one of each group brings the others."""
+        for group in groups:
+            first, last = group[0], group[-1]
+            missing = self._missing >> first & ((1 << (last - first + 1)) - 1)
+            lacking = [chunk for chunk in group if missing >> (chunk - first) & 1]
+            if len(lacking) > 1:
+                self._repeats.add(lacking)
 
     def peer_has(self, peer: Peer, chunks: int, *, complete: bool = False) -> None:
         """A peer tells of chunks; those that it told before stay."""
@@ -97,6 +109,7 @@ class Picker:
     def requested(self, peer: Peer, chunk: int, expected: float = math.inf) -> None:
         """The peer was asked for it and should have sent it at `expected`."""
         self._missing &= ~(1 << chunk)
+        self._repeats.requested(chunk)
         self._requested.setdefault(chunk, set()).add(peer)
         known = self._peers[peer]
         known.asked[chunk] = expected
@@ -139,6 +152,7 @@ class Picker:
     def verified(self, chunk: int) -> list[Peer]:
         """The chunk is here. Returns whose requests for it are still open: they may be cancelled."""
         bit = 1 << chunk
+        self._repeats.verified(chunk)
         self._missing &= ~bit
         self._verified |= bit
         holders = list(self._requested.pop(chunk, ()))
@@ -160,8 +174,12 @@ class Picker:
 
     @property
     def missing(self) -> int:
-        """The chunks that nobody was asked for."""
-        return self._missing
+        """The chunks that somebody is to be asked for."""
+        return self._missing & ~self._repeats.waiting
+
+    def copies(self, chunk: int) -> list[int]:
+        """The missing chunks that are the same bytes as this one, which was verified."""
+        return [other for other in self._repeats.others(chunk) if not self.is_verified(other)]
 
     def is_verified(self, chunk: int) -> bool:
         """Whether the chunk is here."""
@@ -182,15 +200,17 @@ class Picker:
         known = self._peers.get(peer)
         if known is None:
             return []
-        open_ones = known.has & self._missing & ~self._locked
+        open_ones = known.has & self._missing & ~(self._locked | self._repeats.waiting)
         if self.sequential and (late := self._late(peer, known, open_ones)) is not None:
             return [late]
         if open_ones:
-            first = self._first(known, open_ones)
-            run = 1
-            while run < most and open_ones >> (first + run) & 1:
-                run += 1
-            return list(range(first, first + run))
+            run, chunk = list[int](), self._first(known, open_ones)
+            while len(run) < most and open_ones >> chunk & 1:
+                run.append(chunk)
+                if same := self._repeats.others_bits(chunk):
+                    open_ones &= ~same
+                chunk += 1
+            return run
         return self._tail(peer, known, now, would_take)
 
     def map(self, cells: int) -> str:
@@ -208,7 +228,8 @@ class Picker:
         seeds = sum(known.complete for known in self._peers.values())
         fewest = next((level for level, chunks in enumerate(self._rarity) if chunks), 0)
         above = sum(chunks.bit_count() for chunks in self._rarity[fewest + 1 :])
-        nobody = 0 if seeds else self._rarity[0] & (self._missing | bits_of(self._requested))
+        lacking = self._missing & ~self._repeats.waiting | bits_of(self._requested)
+        nobody = 0 if seeds else self._rarity[0] & lacking
         return Availability(seeds, seeds + fewest, seeds + fewest + above / max(1, self._chunks), nobody)
 
     def _first(self, known: _Known, candidates: int) -> int:
@@ -259,6 +280,7 @@ class Picker:
             if not holders:
                 del self._requested[chunk]
                 self._missing |= 1 << chunk
+                self._repeats.given_up(chunk)
 
     def _count(self, chunks: int, by: int) -> None:
         """Move chunks one level of rarity up or down."""
@@ -275,14 +297,3 @@ class Picker:
 
 def _lowest(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
-
-
-def bits_of(chunks: Iterable[int]) -> int:
-    """The set of these chunks."""
-    bits = bytearray()
-    for chunk in chunks:
-        byte = chunk >> 3
-        if byte >= len(bits):
-            bits.extend(bytes(byte + 1 - len(bits)))
-        bits[byte] |= 1 << (chunk & 7)
-    return int.from_bytes(bits, "little")

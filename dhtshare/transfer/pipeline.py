@@ -7,9 +7,10 @@ and stored. Knows nothing of addresses, dials or when to give up: that is the sw
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dhtshare.content.chunks import MIN_CHUNK_SIZE
 from dhtshare.content.layout import Layout
@@ -28,6 +29,9 @@ MAX_REQUESTS_PER_PEER = MAX_REQUESTS_IN_FLIGHT // 2
 RUN_BYTES = MAX_PAYLOAD_BYTES // 4
 """Small chunks asked for together: enough to hide the round trip, few enough for two threads to share the work."""
 
+COPIES_AT_ONCE = 16
+"""Of what is the same bytes as a chunk that came, before others have the thread."""
+
 RUNS_UNTIL_CHUNKS = 64
 """Towards the end of a file its chunks are asked one by one, so that all peers get a share of the last ones."""
 
@@ -37,6 +41,9 @@ class Overseer(Protocol):
 
     def stored(self, peer: SwarmPeer, chunk: int, length: int) -> None:
         """A chunk from this peer is verified and on the disk."""
+
+    def copied(self, chunk: int) -> None:
+        """A chunk that is the same bytes as a stored one is on the disk, too."""
 
     def wasted(self, length: int) -> None:
         """A right chunk came a second time."""
@@ -49,6 +56,14 @@ class Overseer(Protocol):
 
     def broken(self, error: BaseException) -> None:
         """The disk failed."""
+
+
+class Copy(NamedTuple):
+    """A chunk to be stored from where the same bytes lie in a job's memory."""
+
+    chunk: int
+    at: int
+    length: int
 
 
 class Pipeline:
@@ -207,13 +222,11 @@ class Pipeline:
     def checked(self, job: Job, outcome: Outcome) -> None:
         """A job was checked."""
         peer, right = job.peer, outcome.right
-        job.end()
-        self._jobs.discard(job)
-        if self._last_checked is not None and not self._jobs and not self._last_checked.done():
-            self._last_checked.set_result(None)
         if outcome.error is not None:
+            self._through(job)
             self._overseer.broken(outcome.error)
             return
+        at, copies = 0, deque[Copy]()
         for chunk, good in zip(job.chunks, right, strict=True):
             length = self._layout.slot(chunk).length
             if not good:
@@ -226,10 +239,47 @@ class Pipeline:
                     if other is not peer:
                         self._cancel(other, chunk)
                 self._overseer.stored(peer, chunk, length)
+                copies += (Copy(other, at, length) for other in self._picker.copies(chunk))
+            at += length
         if all(right):
             peer.window.verified()
+        self._copy_or_end(job, copies)
         self._overseer.settled(peer, false=not all(right))
         self.fill(peer)
+
+    def _through(self, job: Job) -> None:
+        job.end()
+        self._jobs.discard(job)
+        if self._last_checked is not None and not self._jobs and not self._last_checked.done():
+            self._last_checked.set_result(None)
+
+    # What is the same bytes as a chunk that came. The job keeps its memory until the last of it is stored.
+
+    def _copy_or_end(self, job: Job, copies: deque[Copy]) -> None:
+        if not copies or self._stopped:
+            self._through(job)
+            return
+        now, later = [copies.popleft() for _ in range(min(COPIES_AT_ONCE, len(copies)))], copies
+        self._verifiers.submit(partial(self._store_copies, job, now), partial(self._copies_stored, job, now, later))
+
+    def _store_copies(self, job: Job, copies: list[Copy]) -> None:
+        """In a worker thread."""
+        for copy in copies:
+            if copy.chunk not in self._sink.have:
+                self._sink.store(copy.chunk, job.view[copy.at : copy.at + copy.length])
+
+    def _copies_stored(
+        self, job: Job, copies: list[Copy], later: deque[Copy], _: object, error: BaseException | None
+    ) -> None:
+        if error is not None:
+            self._through(job)
+            self._overseer.broken(error)
+            return
+        for copy in copies:
+            self._picker.verified(copy.chunk)
+            self._overseer.copied(copy.chunk)
+        self._copy_or_end(job, later)
+        self._overseer.settled(job.peer, false=False)
 
     def _cancel(self, peer: object, chunk: int) -> None:
         """Others were asked for this chunk at the tail, and it is here now."""

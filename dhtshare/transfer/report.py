@@ -42,13 +42,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SwarmResult:
-    """What it took. Bytes of content; `names`: what peers call it, and how many do."""
+    """What it took. Bytes of content; `names`: what peers call it, and how many do; `copied`: what was the same as a
+    chunk that came."""
 
     downloaded: int
     discarded: int
     seconds: float
     sources: tuple[Source, ...]
     names: Counter[str]
+    copied: int = 0
 
 
 class Report:
@@ -56,7 +58,7 @@ class Report:
 
     def __init__(self, layout: Layout, picker: Picker, missing: Sequence[int], on_event: OnEvent, now: float) -> None:
         self.names: Counter[str] = Counter()
-        self.stored = self.discarded = 0
+        self.stored = self.discarded = self.copied = 0
         self.progress_at = now
         self._layout = layout
         self._picker = picker
@@ -88,6 +90,14 @@ class Report:
         source.chunks += 1
         source.bytes += length
         self.stored += length
+        self._files.stored(chunk)
+        self.progress_at = now
+
+    def chunk_copied(self, chunk: int, now: float) -> None:
+        """A chunk is on the disk, and nobody had to send it."""
+        length = self._layout.slot(chunk).length
+        self.stored += length
+        self.copied += length
         self._files.stored(chunk)
         self.progress_at = now
 
@@ -152,7 +162,9 @@ class Report:
     def result(self, now: float) -> SwarmResult:
         """The sums at the end, who gave most first."""
         sources = tuple(sorted(self._sources.values(), key=lambda source: -source.bytes))
-        return SwarmResult(self.stored, self.discarded, now - self._started, sources, self.names)
+        return SwarmResult(
+            self.stored - self.copied, self.discarded, now - self._started, sources, self.names, self.copied
+        )
 
     def _event(self, name: str, **fields: object) -> None:
         self._on_event({"event": name, "hash": self._layout.content_hash.hex(), **fields})

@@ -25,6 +25,17 @@ def runs_of(chunks: Iterable[int]) -> Iterator[Runs]:
         yield tuple(runs)
 
 
+def bits_of(chunks: Iterable[int]) -> int:
+    """The set of these chunks."""
+    bits = bytearray()
+    for chunk in chunks:
+        byte = chunk >> 3
+        if byte >= len(bits):
+            bits.extend(bytes(byte + 1 - len(bits)))
+        bits[byte] |= 1 << (chunk & 7)
+    return int.from_bytes(bits, "little")
+
+
 def bits_of_runs(runs: Runs, chunks: int) -> int:
     """The set of these chunks as bits. Raises RemoteProtocolError for half a run, or more than `chunks` there are."""
     if len(runs) % 2:

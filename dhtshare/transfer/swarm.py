@@ -27,11 +27,12 @@ from dhtshare.transfer.learning import Learning
 from dhtshare.transfer.meeting import Meetings
 from dhtshare.transfer.members import MemberDescriptors
 from dhtshare.transfer.messages import Ping
-from dhtshare.transfer.picker import Picker, bits_of
+from dhtshare.transfer.picker import Picker
 from dhtshare.transfer.pipeline import RUN_BYTES, Pipeline
 from dhtshare.transfer.ports import Sink
+from dhtshare.transfer.repeats import known_repeats
 from dhtshare.transfer.report import OnEvent, Report, Source, SwarmResult
-from dhtshare.transfer.runs import Runs, bits_of_runs
+from dhtshare.transfer.runs import Runs, bits_of, bits_of_runs
 from dhtshare.transfer.source import SwarmPeer
 from dhtshare.transfer.verdict import Verdict
 from dhtshare.transfer.window import Window
@@ -79,6 +80,7 @@ class Swarm:
         self._picker = Picker(
             layout.chunk_count, bits_of(missing), exchange.rng, have=have.to_int(), sequential=options.sequential
         )
+        self._picker.same(known_repeats(layout, missing))
         self._learning = Learning(
             MemberDescriptors(layout, missing, self._picker),
             self.content_hash,
@@ -286,6 +288,11 @@ class Swarm:
         """A chunk is on the disk."""
         peer.useful_at = self._loop.time()
         self._report.chunk_stored(peer.address, chunk, length, self._loop.time())
+        self._exchange.verified(self.content_hash, chunk)
+
+    def copied(self, chunk: int) -> None:
+        """A chunk is on the disk that is the same bytes as one that came."""
+        self._report.chunk_copied(chunk, self._loop.time())
         self._exchange.verified(self.content_hash, chunk)
 
     def wasted(self, length: int) -> None:

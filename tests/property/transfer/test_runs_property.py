@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.messages import MAX_RUNS
-from dhtshare.transfer.picker import bits_of
-from dhtshare.transfer.runs import bits_of_runs, runs_of
+from dhtshare.transfer.runs import bits_of, bits_of_runs, runs_of
 
 
 @given(st.sets(st.integers(0, 2000)))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.codec import FrameReader, encode
 from dhtshare.transfer.messages import Ask, Cancel, Choke, Data, Get, Has, Have, Hello, Message, Ping, Refused
-from dhtshare.transfer.picker import MAX_DUPLICATES, Picker, bits_of
+from dhtshare.transfer.picker import MAX_DUPLICATES, Picker
+from dhtshare.transfer.runs import bits_of
 
 CONTENT = b"c" * 32
 MESSAGES: list[Message] = [

@@ -16,7 +16,7 @@ from tests.unit.transfer.transfer_fakes import describe
 class CollectionOffer:
     """All files of a folder. `descriptors` may be changed to lie about them."""
 
-    def __init__(self, folder: Path, sizes: dict[str, int], seed: int = 1) -> None:
+    def __init__(self, folder: Path, sizes: dict[str, int], seed: int = 1, *, zeros: bool = False) -> None:
         rng = random.Random(seed)
         self.folder = folder
         self.name = folder.name
@@ -25,7 +25,7 @@ class CollectionOffer:
         entries = []
         by_path: dict[str, bytes] = {}
         for path, size in sizes.items():
-            data = rng.randbytes(size)
+            data = bytes(size) if zeros else rng.randbytes(size)
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)

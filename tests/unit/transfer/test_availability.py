@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from dhtshare.content.descriptor import CollectionDescriptor, CollectionEntry, FileDescriptor
 from dhtshare.content.layout import Layout
 from dhtshare.transfer.availability import Availability, Part, lacking, parts_of
-from dhtshare.transfer.picker import Picker, bits_of
+from dhtshare.transfer.picker import Picker
+from dhtshare.transfer.runs import bits_of
 
 MIB = 1 << 20
 

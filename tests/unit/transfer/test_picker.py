@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from dhtshare.transfer.picker import MAX_DUPLICATES, Picker, bits_of
+from dhtshare.transfer.picker import MAX_DUPLICATES, Picker
+from dhtshare.transfer.runs import bits_of
 
 ALL = (1 << 12) - 1
 

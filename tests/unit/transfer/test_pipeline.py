@@ -14,8 +14,10 @@ from dhtshare.content.layout import Layout
 from dhtshare.errors import DiskError
 from dhtshare.transfer.buffers import Buffers
 from dhtshare.transfer.messages import MAX_DATA_BYTES, Get, Reason, Refused
-from dhtshare.transfer.picker import Picker, bits_of
-from dhtshare.transfer.pipeline import RUN_BYTES, RUNS_UNTIL_CHUNKS, Pipeline
+from dhtshare.transfer.picker import Picker
+from dhtshare.transfer.pipeline import COPIES_AT_ONCE, RUN_BYTES, RUNS_UNTIL_CHUNKS, Pipeline
+from dhtshare.transfer.repeats import known_repeats
+from dhtshare.transfer.runs import bits_of
 from dhtshare.transfer.source import SwarmPeer
 from dhtshare.transfer.window import Window
 from dhtshare.transfer.workers import Job as Work
@@ -55,12 +57,16 @@ class Overseer:
     def __init__(self) -> None:
         self.stored_of: list[tuple[SwarmPeer, int]] = []
         self.false_of: list[tuple[SwarmPeer, int]] = []
+        self.copied_chunks: list[int] = []
         self.wasted_bytes = 0
         self.settlements: list[bool] = []
         self.errors: list[BaseException] = []
 
     def stored(self, peer: SwarmPeer, chunk: int, length: int) -> None:
         self.stored_of.append((peer, chunk))
+
+    def copied(self, chunk: int) -> None:
+        self.copied_chunks.append(chunk)
 
     def wasted(self, length: int) -> None:
         self.wasted_bytes += length
@@ -97,20 +103,33 @@ class Inline(Workers):
 
     def submit(self, job: Work, then: Then) -> None:
         if self.held is None:
-            then(job(), None)
+            self._do(job, then)
         else:
-            self.held.append(lambda: then(job(), None))
+            self.held.append(lambda: self._do(job, then))
+
+    def _do(self, job: Work, then: Then) -> None:
+        try:
+            result = job()
+        except DiskError as error:
+            then(None, error)
+        else:
+            then(result, None)
 
 
 class Bench:
     """A pipeline and the peers that hold all of its content."""
 
-    def __init__(self, layout: Layout, *, wanted: Iterable[int] | None = None, sequential: bool = True) -> None:
+    def __init__(
+        self, layout: Layout, *, wanted: Iterable[int] | None = None, sequential: bool = True, same: bool = False
+    ) -> None:
+        """`same`: the picker is told which chunks are the same bytes, as a swarm tells it."""
         self.layout = layout
         self.sink = Sink()
         self.overseer = Overseer()
         chosen = bits_of(range(layout.chunk_count) if wanted is None else wanted)
         self.picker = Picker(layout.chunk_count, chosen, random.Random(1), sequential=sequential)
+        if same:
+            self.picker.same(known_repeats(layout, range(layout.chunk_count)))
         self.buffers = Buffers()
         self.peers: list[SwarmPeer] = []
         self.connections: list[FakeConnection] = []
@@ -310,6 +329,61 @@ async def test_after_the_stop_nothing_is_promised_and_nothing_asked() -> None:
     asked = len(fast.gets)
     on.pipeline.fill_all()
     assert len(fast.gets) == asked
+
+
+# Chunks that are the same bytes.
+
+
+def first_checked(on: Bench, connection: FakeConnection) -> list[Callable[[], None]]:
+    """All that was asked for came and was checked; what is held now is to store copies."""
+    on.workers.held = held = []
+    answer_all(connection)
+    for _ in range(len(held)):
+        held.pop(0)()
+    return held
+
+
+async def test_what_is_the_same_is_stored_a_few_at_a_time_and_never_asked_for() -> None:
+    chunks = 2 * COPIES_AT_ONCE + 6
+    on = Bench(zeros(chunks, last=100), same=True)
+    connection = on.join(FAST)
+    assert [get.first for get in open_gets(connection)] == [0, chunks - 1]
+    held = first_checked(on, connection)
+    sizes = []
+    while held:
+        assert on.buffers.promised == MIB, "the memory that is copied from"
+        held.pop(0)()
+        sizes.append(len(on.overseer.copied_chunks) - sum(sizes))
+    assert sizes == [COPIES_AT_ONCE, COPIES_AT_ONCE, chunks - 2 - 2 * COPIES_AT_ONCE]
+    assert sorted(on.sink.stored) == list(range(chunks))
+    assert on.overseer.copied_chunks == list(range(1, chunks - 1))
+    assert on.picker.done
+    assert on.buffers.promised == 0
+
+
+async def test_a_stop_in_the_middle_of_copies_waits_for_the_thread_and_begins_no_more() -> None:
+    on = Bench(zeros(2 * COPIES_AT_ONCE), same=True)
+    connection = on.join(FAST)
+    held = first_checked(on, connection)
+    stopping = asyncio.create_task(on.pipeline.stop())
+    await asyncio.sleep(0)
+    assert not stopping.done(), "the sink is written to"
+    held.pop()()
+    await asyncio.wait_for(stopping, 5)
+    assert not held
+    assert len(on.sink.stored) == 1 + COPIES_AT_ONCE
+    assert on.buffers.promised == 0
+
+
+async def test_a_disk_that_is_full_of_copies_ends_the_fetch() -> None:
+    on = Bench(zeros(10), same=True)
+    connection = on.join(FAST)
+    (copying,) = first_checked(on, connection)
+    on.sink.error = DiskError("full")
+    copying()
+    assert on.overseer.errors == [on.sink.error]
+    assert on.buffers.promised == 0
+    assert not on.picker.done
 
 
 def collection(*sizes: int) -> Layout:
