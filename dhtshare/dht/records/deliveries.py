@@ -101,7 +101,10 @@ class _Line:
 
 
 async def deliver(holding: Holding, contact: Contact, deliveries: Deliveries) -> bool:
-    """Store everything at one holder and note what it says. True if it took a provider record."""
+    """Store everything at one holder and note what it says. True if it may keep a provider record of ours now.
+
+    An answer that was lost tells nothing, so whoever was offered one may.
+    """
 
     line = _Line(holding, contact)
 

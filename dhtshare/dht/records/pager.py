@@ -3,8 +3,8 @@
 Each holder's first answer tells the digest of its set. A digest is settled when the records that came add
 up to it, or, where filters hide some of them or a set is larger than wanted, when three holders that claim it
 showed the same; one holder's word is never enough. Holders of a settled digest have nothing else to tell; the
-others are paged, a few side by side, the closest first. No holder is read further than `enough` records, so
-none can keep a searcher from the others.
+others are paged, a few side by side, the closest first. No holder is read further than to the point where it
+has told enough, nor beyond `most` records of any kind, so none can keep a searcher from the others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ MAX_HOLDERS = 20  # read on at one key: as many as keep a record where somebody 
 MAX_PAGES = 300  # of one holder: more than the 5,000 records of a full key need
 TRIES = 4  # for one page, where datagrams of it are lost
 
-Take = Callable[[Contact, Sequence[bytes]], None]
+Take = Callable[[Contact, Sequence[bytes]], bool]
+"""Gets the records that a holder sent; True when it has told enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,14 @@ class Start:
 
 
 class Pager:
-    """Pages of one key. `take` gets every record that comes, whatever it is, and who sent it."""
+    """Pages of one key. `take` gets every record that comes, whatever it is."""
 
-    def __init__(self, holding: Holding, key: bytes, query: Query, take: Take, enough: int) -> None:
+    def __init__(self, holding: Holding, key: bytes, query: Query, take: Take, most: int) -> None:
         self._holding = holding
         self._key = key
         self._query = query
         self._take = take
-        self._enough = enough
+        self._most = most
         self._settled: set[bytes] = set()
         self._shown: Counter[tuple[bytes, bytes]] = Counter()  # digest claimed, digest of what was shown
 
@@ -93,14 +94,14 @@ class Pager:
                 answer = FoundEntries.read(reply.parts)
             except (NetworkError, MalformedError):
                 return
-            self._take(start.contact, answer.raws)
+            enough = self._take(start.contact, answer.raws)
             if not reply.complete:
                 tries += 1
                 if tries >= TRIES:
                     return
                 continue
             raws += answer.raws
-            if not answer.cursor or len(raws) >= self._enough:
+            if enough or not answer.cursor or len(raws) >= self._most:
                 self._ended(start.digest, raws)
                 return
             if answer.cursor <= cursor:

@@ -97,7 +97,7 @@ class ReceiptTally:
             no_room=len(full - wanted - verified),
             next_renewal=next_renewal,
             weakest=min(
-                ((tally.acks, tally.wanted) for tally in tallies if tally.wanted),
+                ((min(tally.acks, tally.wanted), tally.wanted) for tally in tallies if tally.wanted),
                 key=lambda held: held[0] / held[1],
                 default=(0, 0),
             ),

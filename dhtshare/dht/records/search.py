@@ -31,6 +31,7 @@ from dhtshare.network import Scope
 
 FIRST_PARTS = 2  # datagrams of a first answer; most sets fit, and a large one is paged where it is read anyway
 ENOUGH = 2  # times the contents wanted are read of one holder, for many of its entries are of one content
+USELESS = 1000  # records that are no hits, read of one holder: as many as one publisher may have withdrawn from a word
 NEAR = 4 * ENTRY_TARGET  # nodes likely to be closer to a key than whoever counts as its holder
 PASSERS_BY = "far"
 
@@ -106,9 +107,11 @@ class Search:
         held = False
         scope, nodes = holding.dht.scope, holding.dht.estimated_size()
 
-        def take(contact: Contact, raws: Iterable[bytes]) -> None:
+        def take(contact: Contact, raws: Iterable[bytes]) -> bool:
             is_near = nodes * contact.distance_to(key) <= NEAR << ID_BITS
-            self._verify(raws, holding, teller_of(contact.address, scope) if is_near else PASSERS_BY, found)
+            told_by = teller_of(contact.address, scope) if is_near else PASSERS_BY
+            self._verify(raws, holding, told_by, found)
+            return len(self._told[told_by]) >= self._enough
 
         def on_reply(contact: Contact, reply: Reply) -> None:
             nonlocal held
@@ -131,7 +134,7 @@ class Search:
             trace=lambda step: self._asked.add(step.contact),
         )
         self.suspicious |= result.suspicious
-        pager = Pager(holding, key, self._query, take, self._enough)
+        pager = Pager(holding, key, self._query, take, self._enough + USELESS)
         await pager.read(sorted(starts.values(), key=lambda start: start.contact.distance_to(key)))
 
     @property

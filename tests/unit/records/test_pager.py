@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -23,14 +23,16 @@ ENTRIES = [entry(number) for number in range(300)]
 class Reading:
     """A pager of one key, and what it took of whom."""
 
-    def __init__(self, others: Others, query: Query = QUERY, enough: int = 1000) -> None:
+    def __init__(self, others: Others, query: Query = QUERY, enough: int = 1000, most: int = 10_000) -> None:
         self.others = others
         self.query = query
         self.taken: dict[Contact, list[bytes]] = {}
-        self.pager = Pager(others.holding, key("musica"), query, self._take, enough)
+        self.enough = enough
+        self.pager = Pager(others.holding, key("musica"), query, self._take, most)
 
-    def _take(self, contact: Contact, raws: object) -> None:
-        self.taken.setdefault(contact, []).extend(raws)  # type: ignore[arg-type]
+    def _take(self, contact: Contact, raws: Sequence[bytes]) -> bool:
+        self.taken.setdefault(contact, []).extend(raws)
+        return len(set(self.taken[contact])) >= self.enough
 
     async def read(self, *contacts: Contact) -> None:
         """As a search does: everybody's first answer, then on."""
@@ -142,6 +144,18 @@ def test_no_holder_is_read_further_than_enough() -> None:
         reading = Reading(others, enough=30)
         await reading.read(endless, honest)
         assert len(reading.taken[endless]) == 30
+        assert len(reading.taken[honest]) == 21
+
+    tell(story)
+
+
+def test_a_holder_that_has_told_nothing_of_use_is_left_some_day() -> None:
+    async def story(others: Others) -> None:
+        useless = others.know(paged(lambda number: own(number % 7), 10_000))
+        honest = others.know(paged(lambda number: own(100 + number), 20, b"e" * 16))
+        reading = Reading(others, most=50)
+        await reading.read(useless, honest)
+        assert len(reading.taken[useless]) == 50
         assert len(reading.taken[honest]) == 21
 
     tell(story)

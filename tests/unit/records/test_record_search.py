@@ -138,6 +138,21 @@ def test_no_teller_is_heard_beyond_enough_and_the_others_are() -> None:
     tell(story)
 
 
+def test_what_was_withdrawn_keeps_nobody_from_what_is_there() -> None:
+    """A holder sends withdrawals along; a machine that took back hundreds still has some."""
+
+    async def story(others: Others) -> None:
+        holder = others.holder()
+        put(holder, *(entry(number) for number in range(330)))
+        now, wall = others.loop.time(), others.wall()
+        for number in range(300):
+            holder.store.withdraw(withdrawal(number), [key("musica")], now=now, wall=wall)
+        came = await found(searching(others, "musica", limit=50))
+        assert len({one.entry.content_hash for one in came}) == 30
+
+    tell(story)
+
+
 def test_a_crowd_in_one_network_is_one_teller() -> None:
     async def story(others: Others) -> None:
         for number in range(6):

@@ -133,7 +133,7 @@ def test_a_crowded_region_is_offered_it_twice_as_widely() -> None:
         work.enter(entry(1), tally)
         await work.announce()
         assert tally.keys[0].acks == 2 * ENTRY_TARGET
-        assert tally.receipt(0.0).weakest == (2 * ENTRY_TARGET, ENTRY_TARGET)
+        assert tally.receipt(0.0).weakest == (ENTRY_TARGET, ENTRY_TARGET)
 
     tell(story)
 
