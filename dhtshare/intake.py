@@ -179,7 +179,7 @@ class Intake:
     def _hashed(self, real: Path, progress: Callable[[int], None]) -> _Hashed:
         """The descriptor of a file: remembered if its size and time are those that were hashed, else read."""
         try:
-            status = real.stat()
+            status = real.lstat()
         except OSError as error:
             raise DiskError(f"Cannot read {real}: {error.strerror}.") from error
         known = self._catalogue.known(real, status.st_size, status.st_mtime_ns)
@@ -187,7 +187,7 @@ class Intake:
         if raw is not None and isinstance(descriptor := decode(raw), FileDescriptor):
             progress(status.st_size)
             return descriptor, Place(real, status.st_size, status.st_mtime_ns)
-        hashed = hash_file_state(real, progress=progress, cancelled=lambda: self._cancelled)
+        hashed = hash_file_state(real, progress=progress, cancelled=lambda: self._cancelled, follow_symlink=False)
         return hashed.descriptor, Place(real, hashed.descriptor.size, hashed.mtime_ns)
 
 

@@ -1,4 +1,4 @@
-"""From a folder to the descriptor of a collection: what is in it, and under which safe path.
+"""What is in a folder that is to be a collection, and under which safe path each file goes.
 
 Symbolic links and special files are never followed or opened, only counted.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dhtshare.content.collection import MAX_COLLECTION_ENTRIES, CollectionDescriptor, CollectionEntry
-from dhtshare.content.hasher import HashedFile, Progress, hash_file_state
+from dhtshare.content.collection import MAX_COLLECTION_ENTRIES
 from dhtshare.content.paths import MAX_PATH_PARTS, is_unfinished, safe_name
 from dhtshare.errors import DiskError, UsageError
 
@@ -48,13 +46,6 @@ class FolderScan:
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(file.size for file in self.files)
-
-
-class HashedFolder(NamedTuple):
-    """A collection's descriptor, and in the order of the scan's files the state that was hashed."""
-
-    descriptor: CollectionDescriptor
-    files: tuple[HashedFile, ...]
 
 
 def scan_folder(path: str | os.PathLike[str]) -> FolderScan:
@@ -137,21 +128,3 @@ def _check_limits(folder: _Folder, has_files: bool, scan: FolderScan) -> None:
             f"{scan.root} has more than {MAX_COLLECTION_ENTRIES} files, the limit of a collection. "
             "Publish its sub-folders one by one."
         )
-
-
-def hash_folder(
-    scan: FolderScan, *, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
-) -> HashedFolder:
-    """The descriptor of a scanned folder. Errors as in `hash_file_state`.
-
-    Raises MalformedError, with the names, where two files cannot stand side by side on every file system, and
-    over the limits of a collection. A file that became a symbolic link since the scan is a DiskError.
-    """
-    hashed: list[HashedFile] = []
-    entries = [CollectionEntry(path) for path in scan.empty_folders]
-    for file in scan.files:
-        state = hash_file_state(file.local, progress=progress, cancelled=cancelled, follow_symlink=False)
-        hashed.append(state)
-        descriptor = state.descriptor
-        entries.append(CollectionEntry(file.path, descriptor.size, descriptor.content_hash, state.executable))
-    return HashedFolder(CollectionDescriptor.of(entries), tuple(hashed))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dhtshare.content.descriptor import CollectionDescriptor, decode
-from dhtshare.errors import DhtshareError, DiskError, InterruptedByUserError, UsageError
+from dhtshare.content.descriptor import CollectionDescriptor, CollectionEntry, decode
+from dhtshare.content.folder import FolderScan, scan_folder
+from dhtshare.content.hasher import hash_file
+from dhtshare.errors import DhtshareError, DiskError, InterruptedByUserError, MalformedError, UsageError
 from dhtshare.intake import ANNOUNCED_MEMBER_BYTES, Intake
 from dhtshare.library.catalogue import Catalogue
 from dhtshare.library.records import Kind
@@ -139,6 +141,87 @@ def test_progress_counts_every_byte(folder: Path, catalogue: Catalogue) -> None:
     told = Told()
     intake(catalogue, progress=told).path(folder)
     assert sum(told.hashed) == ANNOUNCED_MEMBER_BYTES + len(b"capa")
+
+
+def make(root: Path, *paths: str) -> None:
+    """Files that hold their own path."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+
+
+def test_a_folder_is_described_by_what_is_in_it(tmp_path: Path, catalogue: Catalogue) -> None:
+    root = tmp_path / "shared"
+    make(root, "a/one", "two", "12:30")
+    (root / "two").chmod(0o711)
+    (root / "zero").touch()
+    (root / "none").mkdir()
+    one, two, clock, zero = (hash_file(root / path).content_hash for path in ("a/one", "two", "12:30", "zero"))
+    descriptor = decode(intake(catalogue).path(root).item.descriptor)
+    assert isinstance(descriptor, CollectionDescriptor)
+    assert descriptor.entries == (
+        CollectionEntry("12_30", 5, clock),
+        CollectionEntry("a/one", 5, one),
+        CollectionEntry("none/"),
+        CollectionEntry("two", 3, two, executable=True),
+        CollectionEntry("zero", 0, zero),
+    )
+
+
+def test_the_same_folder_elsewhere_is_the_same_content(tmp_path: Path, catalogue: Catalogue) -> None:
+    for root in ("here", "there"):
+        make(tmp_path / root, *(["a", "b/c"] if root == "here" else ["b/c", "a"]))
+    here, there = (intake(catalogue).path(tmp_path / root).item.content_hash for root in ("here", "there"))
+    assert here == there
+
+
+@pytest.mark.parametrize("names", [("readme", "README"), ("a:b", "a_b"), ("A/x", "a/y")])
+def test_names_that_collide_are_refused_with_both(tmp_path: Path, catalogue: Catalogue, names: tuple[str, str]) -> None:
+    make(tmp_path / "shared", *names)
+    if len(list((tmp_path / "shared").iterdir())) < 2:
+        pytest.skip("this file system does not tell the names apart")
+    with pytest.raises(MalformedError, match=r"side by side|twice"):
+        intake(catalogue).path(tmp_path / "shared")
+
+
+def scanned_before(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Something happens between the look into a folder and the hashing."""
+
+    def scan(path: Path) -> FolderScan:
+        found = scan_folder(path)
+        change()
+        return found
+
+    monkeypatch.setattr("dhtshare.intake.scan_folder", scan)
+
+
+def test_a_file_that_vanishes_before_it_is_hashed(
+    tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "shared", "a", "b")
+    scanned_before(monkeypatch, (tmp_path / "shared" / "b").unlink)
+    assert isinstance(intake(catalogue).try_path(tmp_path / "shared"), DiskError)
+
+
+def test_a_file_that_becomes_a_link_is_not_followed(
+    tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a secret outside of the folder would be shared."""
+    make(tmp_path, "shared/a", "secret")
+
+    def swap() -> None:
+        (tmp_path / "shared" / "a").unlink()
+        (tmp_path / "shared" / "a").symlink_to("../secret")
+
+    scanned_before(monkeypatch, swap)
+    assert isinstance(intake(catalogue).try_path(tmp_path / "shared"), DiskError)
+
+
+def test_a_link_named_by_the_user_is_the_file_that_it_leads_to(tmp_path: Path, catalogue: Catalogue) -> None:
+    make(tmp_path, "file")
+    (tmp_path / "link").symlink_to("file")
+    item = intake(catalogue).path(tmp_path / "link").item
+    assert (item.name, item.size) == ("link", 4)
 
 
 def test_an_unsafe_name_is_made_safe(tmp_path: Path, catalogue: Catalogue) -> None:

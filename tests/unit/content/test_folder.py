@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from dhtshare.content import folder
-from dhtshare.content.descriptor import CollectionEntry, decode
-from dhtshare.content.folder import hash_folder, scan_folder
-from dhtshare.content.hasher import hash_file
+from dhtshare.content.folder import scan_folder
 from dhtshare.content.paths import MAX_PATH_PARTS
-from dhtshare.errors import DiskError, InterruptedByUserError, MalformedError, UsageError
+from dhtshare.errors import DiskError, UsageError
 
 
 def make(root: Path, *paths: str) -> None:
@@ -75,7 +73,6 @@ def test_unsafe_names_are_published_under_safe_ones(tmp_path: Path) -> None:
     assert [file.path for file in scan.files] == ["12_30.txt", "ok", "what_/why_"]
     assert scan.renamed == 3
     assert Path(scan.files[0].local).name == "12:30.txt"
-    assert hash_folder(scan).files[0].descriptor == hash_file(tmp_path / "12:30.txt")
 
 
 def test_decomposed_names_are_no_new_names(tmp_path: Path) -> None:
@@ -83,32 +80,6 @@ def test_decomposed_names_are_no_new_names(tmp_path: Path) -> None:
     scan = scan_folder(tmp_path)
     assert [file.path for file in scan.files] == ["Música"]
     assert scan.renamed == 0
-
-
-def test_hashing_a_folder(tmp_path: Path) -> None:
-    make(tmp_path, "a/one", "two", "none/")
-    (tmp_path / "two").chmod(0o711)
-    (tmp_path / "zero").touch()
-    told: list[int] = []
-    descriptor, files = hash_folder(scan_folder(tmp_path), progress=told.append)
-    one, two, zero = (hash_file(tmp_path / path) for path in ("a/one", "two", "zero"))
-    assert descriptor.entries == (
-        CollectionEntry("a/one", 5, one.content_hash),
-        CollectionEntry("none/"),
-        CollectionEntry("two", 3, two.content_hash, executable=True),
-        CollectionEntry("zero", 0, zero.content_hash),
-    )
-    assert [state.descriptor for state in files] == [one, two, zero]
-    assert sum(told) == 8
-    assert decode(descriptor.encode()) == descriptor
-
-
-def test_the_same_folder_elsewhere_is_the_same_content(tmp_path: Path) -> None:
-    make(tmp_path, "here/a", "here/b/c", "there/b/c", "there/a")
-    for name in ("a", "b/c"):
-        (tmp_path / "there" / name).write_bytes((tmp_path / "here" / name).read_bytes())
-    here, there = (hash_folder(scan_folder(tmp_path / root)).descriptor for root in ("here", "there"))
-    assert here.content_hash == there.content_hash
 
 
 def test_nothing_to_share(tmp_path: Path) -> None:
@@ -124,15 +95,6 @@ def test_no_folder(tmp_path: Path) -> None:
     for path in ("missing", "file"):
         with pytest.raises(UsageError, match="no folder"):
             scan_folder(tmp_path / path)
-
-
-@pytest.mark.parametrize("names", [("readme", "README"), ("a:b", "a_b"), ("A/x", "a/y")])
-def test_names_that_collide_are_refused_with_both(tmp_path: Path, names: tuple[str, str]) -> None:
-    make(tmp_path, *names)
-    if len(list(tmp_path.iterdir())) < 2:
-        pytest.skip("this file system does not tell the names apart")
-    with pytest.raises(MalformedError, match=r"side by side|twice"):
-        hash_folder(scan_folder(tmp_path))
 
 
 def test_too_many_entries_advise_sub_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,29 +121,6 @@ def test_a_file_that_vanishes_between_two_looks_was_never_there(
     status = folder._status_of
     monkeypatch.setattr(folder, "_status_of", lambda entry: None if entry.name == "goes" else status(entry))
     assert [file.path for file in scan_folder(tmp_path).files] == ["stays"]
-
-
-def test_a_file_that_vanishes_before_it_is_hashed(tmp_path: Path) -> None:
-    make(tmp_path, "a", "b")
-    scan = scan_folder(tmp_path)
-    (tmp_path / "b").unlink()
-    with pytest.raises(UsageError, match="no file"):
-        hash_folder(scan)
-
-
-def test_a_file_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None:
-    make(tmp_path, "shared/a", "secret")
-    scan = scan_folder(tmp_path / "shared")
-    (tmp_path / "shared" / "a").unlink()
-    (tmp_path / "shared" / "a").symlink_to("../secret")
-    with pytest.raises(DiskError):
-        hash_folder(scan)
-
-
-def test_cancelling(tmp_path: Path) -> None:
-    make(tmp_path, "a", "b")
-    with pytest.raises(InterruptedByUserError):
-        hash_folder(scan_folder(tmp_path), cancelled=lambda: True)
 
 
 def test_an_unreadable_sub_folder_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
