@@ -18,6 +18,11 @@ PIECE_BYTES = 128 << 10
 """Enciphered or deciphered at a time: eight records, 50 µs, and small enough to stay in a core's cache."""
 
 
+MOST_OWN_BYTES = 16 << 10
+"""What the session itself may have to say at a time. A peer can ask for new keys with every few bytes that it sends;
+each answer waits here until we send something, and nobody needs new keys 600 times."""
+
+
 class TlsSession:
     """One side of a TLS connection as a state machine: wire bytes in and out, plain bytes out and in. No socket.
 
@@ -28,6 +33,7 @@ class TlsSession:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         self._lock = threading.Lock()
+        self._own_bytes = 0
         self.unsent = memoryview(b"")
         """Wire bytes that the kernel did not take yet. They belong to whoever writes now."""
         self.ended = False
@@ -54,6 +60,7 @@ class TlsSession:
         """Fill `target` with plain bytes as far as they are here; how many. Raises ssl.SSLError."""
         filled = 0
         with self._lock:
+            before = self._outgoing.pending
             try:
                 while not self.ended and filled < len(target):
                     count = self._object.read(len(target) - filled, target[filled:])
@@ -63,6 +70,9 @@ class TlsSession:
                     filled += int(count)
             except ssl.SSLWantReadError:
                 pass
+            self._own_bytes += self._outgoing.pending - before
+        if self._own_bytes > MOST_OWN_BYTES:
+            raise ssl.SSLError("the peer asks for new keys again and again")
         return filled
 
     def encipher(self, plain: memoryview) -> None:
@@ -75,6 +85,7 @@ class TlsSession:
     def take(self) -> memoryview:
         """Wire bytes that are to go now: of what was enciphered, or the session's own."""
         with self._lock:
+            self._own_bytes = 0
             return memoryview(self._outgoing.read())
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import shutil
+import socket
 import ssl
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from dhtshare.transfer.lines import Line, Patience
-from tests.unit.transfer.line_fakes import lines, sessions
+from dhtshare.transfer.tls_line import MOST_OWN_BYTES, TlsSession
+from tests.unit.transfer.line_fakes import SERVER, lines, sessions
 
 MIB = 1 << 20
 LONG = 10.0
@@ -153,6 +160,48 @@ def test_a_session_says_what_came_however_it_is_cut() -> None:
         assert bytes(target[:came]) == data
         assert not other.ended
     assert server.decipher(memoryview(bytearray(10))) == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="only the openssl command can ask for new keys")
+def test_who_asks_for_new_keys_without_end_is_stopped() -> None:
+    """Each answer would wait in memory until we have something to send."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{listener.getsockname()[1]}"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, **quiet) as asking:  # type: ignore[call-overload]
+            sock, _ = listener.accept()
+            with sock:
+                sock.settimeout(20)
+                session = shake_hands_on(sock)
+                said = threading.Thread(target=ask_for_keys, args=(asking.stdin,))
+                said.start()
+                with pytest.raises(ssl.SSLError, match="new keys"):
+                    while wire := sock.recv(1 << 16):
+                        session.feed(memoryview(wire))
+                        session.decipher(memoryview(bytearray(1000)))
+                assert len(session.take()) <= MOST_OWN_BYTES + (1 << 16)
+            said.join()
+            asking.kill()
+
+
+def ask_for_keys(keyboard: IO[bytes]) -> None:
+    """As somebody types it: new keys, and new ones; a word now and then, without which OpenSSL takes offence."""
+    with contextlib.suppress(OSError):
+        for number in range(1000):
+            keyboard.write(b"K\n" if number % 20 else b"word\n")
+            time.sleep(0.001)  # one line is one read there
+
+
+def shake_hands_on(sock: socket.socket) -> TlsSession:
+    session = TlsSession(SERVER, server_side=True)
+    while True:
+        through = session.shake_hands()
+        sock.sendall(session.take())
+        if through:
+            return session
+        session.feed(memoryview(sock.recv(1 << 16)))
 
 
 def test_a_forged_record_is_an_error() -> None:
