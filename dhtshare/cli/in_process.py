@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import resource
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,9 @@ from dhtshare.node import Node
 INTERRUPTED = 130
 STDIN = 0
 SEEDING = "Sharing until Ctrl-C."
+
+OPEN_FILES = 4096
+"""200 guests and 40 peers of each of several fetches, with up to three descriptors each, and the files themselves."""
 
 
 def run(config: NodeConfig, request: Request, printer: Printer, *, stay: bool, verbose: bool) -> End:
@@ -60,6 +64,15 @@ def run_node(config: NodeConfig, printer: Printer, *, verbose: bool, until_eof: 
     return _live(config, printer, work, verbose=verbose)
 
 
+def _raise_file_limit() -> None:
+    """Many systems let a process open 256 or 1,024 files until it asks for more. What was forbidden stays forbidden."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS has a limit of its own beside these
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _at_eof(descriptor: int, stop: Callable[[], object]) -> None:
     """Read until there is no more, whatever it is: a pipe, a terminal, a file."""
     with suppress(OSError):
@@ -71,6 +84,7 @@ def _at_eof(descriptor: int, stop: Callable[[], object]) -> None:
 
 def _live(config: NodeConfig, printer: Printer, work: Callable[[Alone[Node]], Awaitable[End]], *, verbose: bool) -> End:
     show_log(verbose=verbose)
+    _raise_file_limit()
 
     async def main() -> End:
         with Interruption(functools.partial(_leave_at_once, printer)) as interruption:

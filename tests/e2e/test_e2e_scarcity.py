@@ -98,3 +98,13 @@ def test_a_clock_that_jumps_a_day(
     assert {item["hash"] for item in again.run("list").result["items"]} == hits
     renewed = again.run("publish", late).result
     assert renewed["receipt"]["acks"] > 0, "a number from the future stops no renewal"
+
+
+def test_a_node_asks_for_the_descriptors_that_it_may_have(network: Network) -> None:
+    """A system's first limit is for programs with few files; the hard one is the user's word and stands."""
+    for soft, hard, gets in ((256, 5000, 4096), (256, 1000, 1000), (1000, 1000, 1000)):
+        node = _limited(network, f"-S -n {soft} && ulimit -H -n {hard}")
+        limits = Path(f"/proc/{node.running.process.pid}/limits").read_text()
+        line = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+        assert line.split()[3:5] == [str(gets), str(hard)]
+        assert node.stop().code == 0
