@@ -1,5 +1,8 @@
 """The order of hits."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dhtshare.ranking import MAX_NAMES, Hit, HitList, deal, rank
 
 
@@ -81,6 +84,19 @@ def test_who_was_quickest_and_tells_of_hundreds_gets_no_more_room_than_another()
     assert set(range(9)) <= set(first[:12])  # a place of the quick one for three of theirs
     assert first[:4] == [1000, 0, 1, 2]
     assert len(first) == 509
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 15)), max_size=80), st.integers(0, 20))
+def test_after_so_many_rounds_everybody_had_so_many_of_its_own(told: list[tuple[str, int]], rounds: int) -> None:
+    hits = HitList()
+    own: dict[str, set[int]] = {}
+    for teller, number in told:
+        add(hits, number, 1, told_by=teller)
+        own.setdefault(teller, set()).add(number)
+    shown = order(hits)
+    assert sorted(shown) == sorted({number for _, number in told})
+    first = set(shown[: rounds * len(own)])
+    assert all(len(first & numbers) >= min(rounds, len(numbers)) for numbers in own.values())
 
 
 def test_each_hit_stands_once_however_many_tell_of_it() -> None:

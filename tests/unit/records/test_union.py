@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dhtshare.dht.records.entry import SignedRecord
 from dhtshare.dht.records.query import Query
 from dhtshare.dht.records.union import Union
 from tests.unit.records.records_fakes import HOUR, WALL, content, entry, signer, withdrawal
@@ -70,3 +76,28 @@ def test_what_is_past_is_nothing() -> None:
     assert union.add(entry(ttl=HOUR), WALL + HOUR) is None
     assert union.add(withdrawal(sequence=9, ttl=HOUR), WALL + HOUR) is None
     assert union.add(entry(sequence=1), WALL) is not None
+
+
+RECORDS: list[SignedRecord] = [
+    *(entry(number, sequence=sequence) for number in (1, 2) for sequence in (1, 3)),
+    *(withdrawal(number, sequence=sequence) for number in (1, 2) for sequence in (2, 3)),
+    entry(1, sequence=4, words=("renamed",)),
+    entry(2, sequence=4, by=2),
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(RECORDS), max_size=20), st.randoms())
+def test_what_is_left_in_the_end_does_not_depend_on_who_answered_first(came: list[SignedRecord], rng: Random) -> None:
+    def left(records: list[SignedRecord]) -> set[bytes]:
+        union = Union(Query(("musica",)))
+        shown: dict[tuple[bytes, bytes], bytes] = {}
+        for record in records:
+            found = union.add(record, WALL)
+            if found is not None:
+                shown[found.publisher, found.content_hash] = found.raw
+        return {raw for place, raw in shown.items() if place not in union.withdrawn}
+
+    shuffled = came.copy()
+    rng.shuffle(shuffled)
+    assert left(shuffled) == left(came)
