@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from dhtshare.cli.demo.leftovers import LOCK, PREFIX, remove_dead
 from tests.processes import Home, Network, eventually, left_behind, marked
 
 SMALL = ("--size", "12M", "--seeds", "3")
@@ -72,6 +74,26 @@ def test_the_nodes_of_a_demo_that_is_killed_go_with_it(home: Home, network: Netw
     assert len(nodes) >= 5
     running.kill()
     assert eventually(lambda: not marked(network.name))
+
+
+def test_the_next_demo_removes_what_a_killed_one_left(home: Home, network: Network, place: Path) -> None:
+    """And no folder of one that lives, or that nobody has locked yet."""
+    killed, living = home.start("demo", *SMALL, "--keep"), home.start("demo", *SMALL, "--keep")
+    for running in (killed, living):
+        running.wait_for_event("node", timeout=60)
+    folders = set(place.iterdir())
+    assert len(folders) == 2
+    (place / f"{PREFIX}mine").mkdir()
+    for folder in folders:
+        os.utime(folder / LOCK, (1, 1))  # they are no longer young
+    killed.kill()
+    assert eventually(lambda: remove_dead([place]) == 1), "once its nodes are gone, too"
+    left = set(place.iterdir())
+    assert left - folders == {place / f"{PREFIX}mine"}
+    assert len(left & folders) == 1
+    living.wait_for(lambda line: "ok" in line, timeout=120)
+    living.signal(signal.SIGINT)
+    assert living.finish().code == 0
 
 
 def test_a_kept_network_can_be_talked_to(home: Home, network: Network, place: Path, tmp_path: Path) -> None:

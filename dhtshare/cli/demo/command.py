@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from dhtshare.cli.demo.material import gather, roomy_folder
+from dhtshare.cli.demo.leftovers import PREFIX, marked_alive, remove_dead
+from dhtshare.cli.demo.material import gather, roomy_folder, temporary_folders
 from dhtshare.cli.demo.processes import DemoNetwork
 from dhtshare.cli.demo.story import COMMON_WORD, Story
 from dhtshare.cli.demo.view import demo_view
@@ -47,8 +48,9 @@ def demo(
         raise UsageError("--size of the generated file is at least 1 byte.")
     printer = session.printer(demo_view)
     material = gather(paths or [])
+    remove_dead(temporary_folders())
     place = roomy_folder(2 * big_size + material.size)  # the generated file, and all of it fetched
-    network = DemoNetwork(place / f"dhtshare-demo-{secrets.token_hex(8)}", f"demo-{secrets.token_hex(4)}")
+    network = DemoNetwork(place / f"{PREFIX}{secrets.token_hex(8)}", f"demo-{secrets.token_hex(4)}")
     with _alive(network):
         result = Story(network, material, seeds=seeds, big_size=big_size, emit=printer.event).tell()
         if keep:
@@ -65,7 +67,8 @@ def _alive(network: DemoNetwork) -> Iterator[None]:
     with network.interrupts.watched():
         try:
             network.folder.mkdir(mode=0o700)
-            yield
+            with marked_alive(network.folder) as network.lock:
+                yield
         finally:
             with network.interrupts.held():
                 network.stop()

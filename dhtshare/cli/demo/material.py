@@ -117,10 +117,15 @@ def same_bytes(one: Path, other: Path) -> bool:
     return True
 
 
+def temporary_folders() -> list[Path]:
+    """Where a demo may make its folder, the first with room for it."""
+    places = [Path(tempfile.gettempdir()), Path("/var/tmp")]  # noqa: S108 (a private folder is made inside)
+    return [place for place in places if place.is_dir() and os.access(place, os.W_OK)]
+
+
 def roomy_folder(needed: int) -> Path:
     """A folder for temporary files with room for `needed` bytes. /tmp may be a small memory disk."""
-    places = [Path(tempfile.gettempdir()), Path("/var/tmp")]  # noqa: S108 (a private folder is made inside)
-    free = {place: _free(place) for place in places if place.is_dir() and os.access(place, os.W_OK)}
+    free = {place: _free(place) for place in temporary_folders()}
     for place, bytes_free in free.items():
         if bytes_free >= needed + SPARE_BYTES:
             return place

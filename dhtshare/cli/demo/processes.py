@@ -60,6 +60,7 @@ class DemoNetwork:
         self.name = name
         self.nodes: list[DemoNode] = []
         self.interrupts = Interrupts(self.kill)
+        self.lock = -1  #: says that the folder is in use, as long as anybody has it open
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start_node(self, name: str, bootstrap: str | None = None) -> DemoNode:
@@ -116,6 +117,7 @@ class DemoNetwork:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=complaints,
+                pass_fds=() if self.lock < 0 else (self.lock,),
                 start_new_session=True,  # the terminal's Ctrl-C is for the demo, which then stops them in order
             )
             self._processes.append(process)
