@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from scripts.interrupting import interrupt_loop
 from tests.processes import Network, Node, Running, eventually
 
 CHUNK = 1 << 20
@@ -142,9 +143,11 @@ def kill_loop(kills: int, seed: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/kill-loop", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--signal", choices=("KILL", "INT"), default="KILL")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    report = kill_loop(chosen.kills, chosen.seed)
+    loop = kill_loop if chosen.signal == "KILL" else interrupt_loop
+    report = loop(chosen.kills, chosen.seed)
     print(json.dumps(report))
     return 0 if report["ok"] else 1
 
