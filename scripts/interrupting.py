@@ -132,13 +132,11 @@ class Stories:
         tally = self.tallies[name]
         tally.cut_off += ended.code in INTERRUPTED
         tally.ended_well += ended.code == 0
-        if ended.code not in (*INTERRUPTED, 0):
-            self._wrong(name, f"ended with {ended.code}: {ended.stdout[-300:]} {ended.stderr[-600:]}")
-        elif any(complaint in ended.stderr for complaint in COMPLAINTS):
-            if OUR_FRAME in ended.stderr:
-                self._wrong(name, ended.stderr[-1200:])
-            else:
-                tally.python_starting += 1
+        complains = any(complaint in ended.stderr for complaint in COMPLAINTS)
+        if complains and OUR_FRAME not in ended.stderr:
+            tally.python_starting += 1
+        elif complains or ended.code not in (*INTERRUPTED, 0):
+            self._wrong(name, f"ended with {ended.code}: {ended.stdout[-300:]} {ended.stderr[-1200:]}")
         elif ended.code == 130 and ended.stdout and ended.result.get("error", {}).get("code") != 130:
             self._wrong(name, f"the last line does not tell it: {ended.stdout[-300:]}")
 
