@@ -4,7 +4,7 @@ Each holder's first answer tells the digest of its set. A digest is settled when
 up to it, or, where filters hide some of them or a set is larger than wanted, when three holders that claim it
 showed the same; one holder's word is never enough. Holders of a settled digest have nothing else to tell; the
 others are paged, a few side by side, the closest first. No holder is read further than to the point where it
-has told enough, nor beyond `most` records of any kind, so none can keep a searcher from the others.
+has told enough, nor much beyond by records that are of no use, so none can keep a searcher from the others.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ PAGED_AT_ONCE = 3
 BELIEVED_AFTER = 3  # holders that showed the same, where their digest could not be recomputed
 MAX_HOLDERS = 20  # read on at one key: as many as keep a record where somebody crowds its region
 MAX_PAGES = 300  # of one holder: more than the 5,000 records of a full key need
+USELESS = 1000  # records that are no hits, read of one holder: as many as one publisher may have withdrawn from a word
 TRIES = 4  # for one page, where datagrams of it are lost
 
 Take = Callable[[Contact, Sequence[bytes]], bool]
@@ -52,16 +53,19 @@ class Start:
 
 
 class Pager:
-    """Pages of one key. `take` gets every record that comes, whatever it is."""
+    """Pages of one key. `take` gets every record that comes, whatever it is.
 
-    def __init__(self, holding: Holding, key: bytes, query: Query, take: Take, most: int) -> None:
+    `enough`: how many hits a holder may tell, by which those that began alike are told as well.
+    """
+
+    def __init__(self, holding: Holding, key: bytes, query: Query, take: Take, enough: int) -> None:
         self._holding = holding
         self._key = key
         self._query = query
         self._take = take
-        self._most = most
+        self._enough = enough
         self._settled: set[bytes] = set()
-        self._shown: Counter[tuple[bytes, bytes]] = Counter()  # digest claimed, digest of what was shown
+        self._shown: Counter[tuple[bytes, bytes]] = Counter()  # digest claimed, digest of what was shown first
 
     async def read(self, starts: Sequence[Start]) -> None:
         """Read on at the first of these where their first answers were not the end, in this order."""
@@ -80,9 +84,9 @@ class Pager:
                 group.create_task(worker())
 
     def _ended(self, digest: bytes, raws: Sequence[bytes]) -> None:
-        shown = digest_of_raw(raws)
-        self._shown[digest, shown] += 1
-        if self._shown[digest, shown] >= BELIEVED_AFTER or digest == shown:
+        shown = digest, digest_of_raw(raws[: self._enough])  # pages end where datagrams were full, not alike
+        self._shown[shown] += 1
+        if self._shown[shown] >= BELIEVED_AFTER or digest == digest_of_raw(raws):
             self._settled.add(digest)
 
     async def _read_one(self, start: Start) -> None:
@@ -101,7 +105,7 @@ class Pager:
                     return
                 continue
             raws += answer.raws
-            if enough or not answer.cursor or len(raws) >= self._most:
+            if enough or not answer.cursor or len(raws) >= self._enough + USELESS:
                 self._ended(start.digest, raws)
                 return
             if answer.cursor <= cursor:

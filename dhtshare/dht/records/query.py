@@ -18,7 +18,7 @@ MAX_EXTENSION_BYTES = 16
 class Query:
     """Words as `tokenize` gives them, all of which an entry must carry, and filters; sizes in bytes.
 
-    `limit` is how many contents the searcher would like; it bounds the paging, not what is found at once.
+    `limit` is how many contents the searcher would like; it bounds what each holder is heard for.
     """
 
     words: tuple[str, ...]

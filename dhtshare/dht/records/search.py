@@ -31,7 +31,6 @@ from dhtshare.network import Scope
 
 FIRST_PARTS = 2  # datagrams of a first answer; most sets fit, and a large one is paged where it is read anyway
 ENOUGH = 2  # times the contents wanted are read of one holder, for many of its entries are of one content
-USELESS = 1000  # records that are no hits, read of one holder: as many as one publisher may have withdrawn from a word
 NEAR = 4 * ENTRY_TARGET  # nodes likely to be closer to a key than whoever counts as its holder
 PASSERS_BY = "far"
 
@@ -134,7 +133,7 @@ class Search:
             trace=lambda step: self._asked.add(step.contact),
         )
         self.suspicious |= result.suspicious
-        pager = Pager(holding, key, self._query, take, self._enough + USELESS)
+        pager = Pager(holding, key, self._query, take, self._enough)
         await pager.read(sorted(starts.values(), key=lambda start: start.contact.distance_to(key)))
 
     @property

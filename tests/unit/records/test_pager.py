@@ -23,12 +23,12 @@ ENTRIES = [entry(number) for number in range(300)]
 class Reading:
     """A pager of one key, and what it took of whom."""
 
-    def __init__(self, others: Others, query: Query = QUERY, enough: int = 1000, most: int = 10_000) -> None:
+    def __init__(self, others: Others, query: Query = QUERY, enough: int = 1000) -> None:
         self.others = others
         self.query = query
         self.taken: dict[Contact, list[bytes]] = {}
         self.enough = enough
-        self.pager = Pager(others.holding, key("musica"), query, self._take, most)
+        self.pager = Pager(others.holding, key("musica"), query, self._take, enough)
 
     def _take(self, contact: Contact, raws: Sequence[bytes]) -> bool:
         self.taken.setdefault(contact, []).extend(raws)
@@ -149,11 +149,28 @@ def test_no_holder_is_read_further_than_enough() -> None:
     tell(story)
 
 
-def test_a_holder_that_has_told_nothing_of_use_is_left_some_day() -> None:
+def test_holders_whose_pages_end_elsewhere_show_the_same() -> None:
+    """How much fits into a datagram differs with the contacts that go along."""
+
+    async def story(others: Others) -> None:
+        def of(size: int) -> Answering:
+            return paged(lambda number: [one.raw for one in ENTRIES[size * number : size * (number + 1)]], 20)
+
+        contacts = [others.know(of(size)) for size in (3, 4, 5, 3, 4, 5, 3, 4, 5, 3)]
+        reading = Reading(others, enough=12)
+        await reading.read(*contacts)
+        assert sum(len(raws) >= 12 for raws in reading.taken.values()) <= BELIEVED_AFTER + PAGED_AT_ONCE
+
+    tell(story)
+
+
+def test_a_holder_that_has_told_nothing_of_use_is_left_some_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dhtshare.dht.records.pager.USELESS", 20)
+
     async def story(others: Others) -> None:
         useless = others.know(paged(lambda number: own(number % 7), 10_000))
         honest = others.know(paged(lambda number: own(100 + number), 20, b"e" * 16))
-        reading = Reading(others, most=50)
+        reading = Reading(others, enough=30)
         await reading.read(useless, honest)
         assert len(reading.taken[useless]) == 50
         assert len(reading.taken[honest]) == 21
