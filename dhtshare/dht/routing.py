@@ -87,7 +87,8 @@ class Table(AdaptedTable):
         known = self._known(contact)
         if known is not None:
             return self._renew(known, now)
-        before = seats.at(self.buckets, contact.address)
+        others = seats.of_owner(self.buckets, contact, self._scope)
+        before = next((node for node in others if node.contact.address == contact.address), None)
         if before is not None:
             self._drop(before)  # the address answers under another id now
         if not self.acceptable(contact):
@@ -96,13 +97,12 @@ class Table(AdaptedTable):
         bucket = self.bucket(index)
         other = bucket.anywhere(contact.node_id)
         if other is not None:
-            if not other.failures:
-                self._checked.setdefault(
-                    other.id, _NEVER
-                )  # two addresses claim one id: see whether the first still lives
+            if not other.failures:  # two addresses claim one id: see whether the first still lives
+                self._checked.setdefault(other.id, _NEVER)
                 return False
             self._drop(other)
-        if not seats.free(self.buckets, contact, index, self._scope):
+        others = [node for node in others if node is not before and node is not other]
+        if not seats.free(others, contact, bucket, self._scope):
             return False
         if bucket.is_crammed:
             self._drop(bucket.stalest_replacement())
@@ -171,12 +171,16 @@ class Table(AdaptedTable):
         index = self._index(contact.node_id)
         bucket = self.buckets.get(index)
         known = None if bucket is None else bucket.anywhere(contact.node_id)
-        if known is not None:
-            gone = known.failures > 0 and known.contact.address != contact.address
-            return gone and self.acceptable(contact) and seats.at(self.buckets, contact.address) is None
-        if bucket is not None and bucket.is_crammed:
+        if known is not None and (not known.failures or known.contact.address == contact.address):
+            return False
+        if known is None and bucket is not None and bucket.is_crammed:
             return False  # as almost every bucket is that a stranger falls into
-        return self.acceptable(contact) and seats.free(self.buckets, contact, index, self._scope)
+        if not self.acceptable(contact):
+            return False
+        others = seats.of_owner(self.buckets, contact, self._scope)
+        if known is not None:
+            return all(node.contact.address != contact.address for node in others)
+        return seats.free(others, contact, bucket, self._scope)
 
     def nearest(self, target: bytes, count: int = K, *, loopback: bool = True) -> list[Contact]:
         """The `count` closest nameable contacts to a target, closest first. Without `loopback` addresses if so."""

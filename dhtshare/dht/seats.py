@@ -9,12 +9,12 @@ index by address would weigh as much as all the buckets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from dhtshare.dht.adapter import Bucket, TableNode
 from dhtshare.dht.contact import Contact, row_of
 from dhtshare.dht.diversity import PER_NETWORK
-from dhtshare.network import Address, Scope
+from dhtshare.network import Scope
 
 PER_NETWORK_IN_TABLE = 10
 
@@ -26,21 +26,23 @@ def seated(buckets: Mapping[int, Bucket]) -> Iterable[TableNode]:
         yield from bucket.replacement_nodes.values()
 
 
-def at(buckets: Mapping[int, Bucket], address: Address) -> TableNode | None:
-    """Who answers at this address."""
-    for node in seated(buckets):
-        if node.row.contact.address == address:
-            return node
-    return None
-
-
-def free(buckets: Mapping[int, Bucket], contact: Contact, index: int, scope: Scope) -> bool:
-    """Whether there is a seat for a contact, in the bucket of that index, as far as its owner is concerned."""
+def of_owner(buckets: Mapping[int, Bucket], contact: Contact, scope: Scope) -> list[TableNode]:
+    """Who sits where a contact's owner may have put it: all of its network, in the LAN scope who is at its address."""
     if scope is Scope.LAN:
-        return at(buckets, contact.address) is None
-    host, network = contact.address.host, row_of(contact).network
-    others = [node for node in seated(buckets) if node.row.network == network]
-    if any(node.row.contact.address.host == host for node in others):
-        return False
-    beside = [] if index not in buckets else [node for node in others if buckets[index].anywhere(node.id) is node]
+        return [node for node in seated(buckets) if node.row.contact.address == contact.address]
+    network = row_of(contact).network
+    return [
+        node
+        for bucket in buckets.values()
+        for node in (*bucket.nodes.values(), *bucket.replacement_nodes.values())
+        if node.row.network == network
+    ]
+
+
+def free(others: Sequence[TableNode], contact: Contact, bucket: Bucket | None, scope: Scope) -> bool:
+    """Whether there is a seat in that bucket for a contact, beside these others of its owner."""
+    host = contact.address.host
+    if scope is Scope.LAN or any(node.row.contact.address.host == host for node in others):
+        return not others
+    beside = [] if bucket is None else [node for node in others if bucket.anywhere(node.id) is node]
     return len(others) < PER_NETWORK_IN_TABLE and len(beside) < PER_NETWORK

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from typing import Any
 
 from dhtshare.content.format import Kind
-from dhtshare.dht.contact import Contact
+from dhtshare.dht.contact import ID_BITS, Contact
 from dhtshare.dht.external import ExternalAddress
 from dhtshare.dht.join import fill_buckets, join
 from dhtshare.dht.records.agenda import Agenda
@@ -219,11 +220,12 @@ class RecordsNetwork:
         """So many nodes at once, each knowing random others and its neighbours, as after hours."""
         for _ in range(count):
             self._bear()
-        contacts = [(person, self.contact(person)) for person in self.people]
+        contacts = [self.contact(person) for person in self.people]
+        by_id = sorted(contacts)
         now = self.loop.time()
         for person in self.people:
-            near = sorted(contacts, key=lambda one: one[1].distance_to(person.dht.node_id))[1:41]
-            for _, contact in [*near, *self.rng.sample(contacts, min(150, len(contacts)))]:
+            near = _closest(by_id, person.dht.node_id, 41)
+            for contact in [*near, *self.rng.sample(contacts, min(150, len(contacts)))]:
                 if contact.address != person.address:
                     person.dht.table.answered(contact, now)
 
@@ -237,3 +239,21 @@ class RecordsNetwork:
             host = str(IPv4Address(self.rng.getrandbits(32)))
             if self.rules.scope_of(host) is Scope.IPV4:
                 return Address(host, 4470)
+
+
+def _closest(by_id: Sequence[Contact], node_id: bytes, count: int) -> list[Contact]:
+    """The closest to an id: all that share enough of its first bits are closer than any other."""
+    number = int.from_bytes(node_id, "big")
+    first, last = 0, len(by_id)
+    for bits in range(ID_BITS - 1, -1, -1):
+        low = number >> bits << bits
+        start = bisect_left(by_id, low, first, last, key=_number)
+        end = bisect_left(by_id, low + (1 << bits), first, last, key=_number)
+        if end - start < count:
+            break
+        first, last = start, end
+    return sorted(by_id[first:last], key=lambda contact: contact.distance_to(node_id))[:count]
+
+
+def _number(contact: Contact) -> int:
+    return int.from_bytes(contact.node_id, "big")

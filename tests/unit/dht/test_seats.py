@@ -28,19 +28,20 @@ class Seated:
         return Contact((1 << (index - 1) | self.rng.getrandbits(index - 1)).to_bytes(20, "big"), Address(host, port))
 
     def free(self, host: str, port: int = 4470, index: int = FAR) -> bool:
-        return seats.free(self.buckets, self.contact(host, port, index), index, self.scope)
+        contact = self.contact(host, port, index)
+        others = seats.of_owner(self.buckets, contact, self.scope)
+        return seats.free(others, contact, self.buckets.get(index), self.scope)
 
     def take(self, host: str, port: int = 4470, index: int = FAR) -> bool:
         """Seat it if there is a seat; whether there was."""
-        contact = self.contact(host, port, index)
-        if not seats.free(self.buckets, contact, index, self.scope):
+        if not self.free(host, port, index):
             return False
+        contact = self.contact(host, port, index)
         self.buckets.setdefault(index, Bucket(OWN, index, self.k)).add_node(TableNode(contact, 0.0))
         return True
 
     def leave(self, address: Address) -> None:
-        node = seats.at(self.buckets, address)
-        assert node is not None
+        (node,) = [node for node in seats.seated(self.buckets) if node.contact.address == address]
         self.buckets[node.long_id.bit_length()].remove_node(node)
 
 
@@ -106,7 +107,7 @@ def test_seats_agree_with_a_plain_list(seed: int) -> None:
             and len(beside) < 10
             and sum(other == index for _, other in beside) < 2
         )
-        assert (seats.at(table.buckets, address) is not None) == (address in [other for other, _ in taken])
+        assert {node.contact.address for node in seats.seated(table.buckets)} == {other for other, _ in taken}
         assert table.free(address.host, address.port, index) == expected
         if expected:
             assert table.take(address.host, address.port, index)
