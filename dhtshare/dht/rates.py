@@ -68,21 +68,21 @@ class Verdict(enum.Enum):
 class RequestRates:
     """The rates of the global scopes for requests, with and without token."""
 
-    __slots__ = ("_ignored", "_proved", "_unproved")
+    __slots__ = ("_proved", "_unproved", "ignored")
 
     def __init__(self) -> None:
         self._proved = RateMeter(PROVED_PER_SECOND, PROVED_BURST)
         self._unproved = RateMeter(UNPROVED_PER_SECOND, UNPROVED_BURST)
-        self._ignored: dict[Address, float] = {}
+        self.ignored: dict[Address, float] = {}  # until when; empty on a good day
 
     def ignores(self, sender: Address, now: float) -> bool:
         """Whether that ip:port lost its hearing for a while."""
-        until = self._ignored.get(sender)
+        until = self.ignored.get(sender)
         if until is None:
             return False
         if until > now:
             return True
-        del self._ignored[sender]
+        del self.ignored[sender]
         return False
 
     def judge(self, sender: Address, proved: bool, now: float) -> Verdict:
@@ -91,10 +91,10 @@ class RequestRates:
             return Verdict.DROP if self._unproved.take(sender.host, now) else Verdict.SERVE
         if not self._proved.take(sender, now):
             return Verdict.SERVE
-        if len(self._ignored) >= MAX_KEYS:
-            self._ignored = {address: until for address, until in self._ignored.items() if until > now}
-        if len(self._ignored) < MAX_KEYS:
-            self._ignored[sender] = now + IGNORE_SECONDS
+        if len(self.ignored) >= MAX_KEYS:
+            self.ignored = {address: until for address, until in self.ignored.items() if until > now}
+        if len(self.ignored) < MAX_KEYS:
+            self.ignored[sender] = now + IGNORE_SECONDS
         return Verdict.DROP
 
 

@@ -16,13 +16,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dhtshare.dht import seats
-from dhtshare.dht.adapter import AdaptedTable, TableNode
+from dhtshare.dht.adapter import AdaptedTable, Bucket, TableNode
 from dhtshare.dht.closest import UNNAMED_AFTER_FAILURES, Closest
 from dhtshare.dht.contact import ID_BITS, Contact
 from dhtshare.dht.diversity import port_allowed
 from dhtshare.dht.freshness import Freshness, farthest_first, unfilled
 from dhtshare.dht.nodeid import is_bound
-from dhtshare.network import REMEMBERED, Scope
+from dhtshare.network import REMEMBERED, Address, Scope
 
 K = 20
 FEW_CONTACTS = 8
@@ -46,6 +46,7 @@ class Table(AdaptedTable):
     def __init__(self, node_id: bytes, scope: Scope, k: int = K) -> None:
         self._scope = scope
         self._own_id = node_id
+        self._own = int.from_bytes(node_id, "big")
         super().__init__(node_id, k)
 
     def flush(self) -> None:
@@ -84,18 +85,16 @@ class Table(AdaptedTable):
 
     def answered(self, contact: Contact, now: float) -> bool:
         """The contact answered a request of ours under this id. True if it is (now) in a bucket."""
-        known = self._known(contact)
-        if known is not None:
-            return self._renew(known, now)
+        index, _, other = self._place(contact.node_id)
+        if other is not None and other.row.contact.address == contact.address:
+            return self._renew(other, index, now)
         others = seats.of_owner(self.buckets, contact, self._scope)
         before = next((node for node in others if node.contact.address == contact.address), None)
         if before is not None:
             self._drop(before)  # the address answers under another id now
         if not self.acceptable(contact):
             return False
-        index = self._index(contact.node_id)
         bucket = self.bucket(index)
-        other = bucket.anywhere(contact.node_id)
         if other is not None:
             if not other.failures:  # two addresses claim one id: see whether the first still lives
                 self._checked.setdefault(other.id, _NEVER)
@@ -112,13 +111,15 @@ class Table(AdaptedTable):
             self._closest.changed(index)
         return entered
 
-    def heard(self, contact: Contact, now: float) -> bool:
-        """A proved request came from that address under that id. True if it is somebody we know."""
-        node = self._known(contact)
-        if node is None:
-            return False
-        self._renew(node, now)
-        return True
+    def asked(self, node_id: bytes, sender: Address, now: float) -> bool:
+        """A proved request came from there under that id. True if that is a stranger worth a ping, see `wants`."""
+        index, bucket, node = self._place(node_id)
+        if node is None and bucket is not None and bucket.is_crammed:
+            return False  # as almost every bucket is that a stranger falls into
+        if node is None or node.row.contact.address != sender:
+            return self._wants(Contact(node_id, sender), bucket, node)
+        self._renew(node, index, now)
+        return False
 
     def failed(self, contact: Contact, now: float) -> bool:
         """A call to it, retransmission included, stayed without answer. True if that evicted it."""
@@ -168,13 +169,15 @@ class Table(AdaptedTable):
 
     def wants(self, contact: Contact) -> bool:
         """Whether it is worth a ping to get to know this contact: unknown, acceptable, and there is room."""
-        index = self._index(contact.node_id)
-        bucket = self.buckets.get(index)
-        known = None if bucket is None else bucket.anywhere(contact.node_id)
+        _, bucket, known = self._place(contact.node_id)
+        return self._wants(contact, bucket, known)
+
+    def _wants(self, contact: Contact, bucket: Bucket | None, known: TableNode | None) -> bool:
+        """`known` is who bears that id."""
         if known is not None and (not known.failures or known.contact.address == contact.address):
             return False
         if known is None and bucket is not None and bucket.is_crammed:
-            return False  # as almost every bucket is that a stranger falls into
+            return False
         if not self.acceptable(contact):
             return False
         others = seats.of_owner(self.buckets, contact, self._scope)
@@ -243,19 +246,23 @@ class Table(AdaptedTable):
         return asked is not None and now - asked >= CHECK_PAUSE_SECONDS * (1 + node.failures)
 
     def _index(self, node_id: bytes) -> int:
-        return int(self.node.long_id ^ int.from_bytes(node_id, "big")).bit_length()
+        return (self._own ^ int.from_bytes(node_id, "big")).bit_length()
 
     def _active(self, contact: Contact) -> bool:
         node = self._known(contact)
         return node is not None and node.id in self.buckets[self._index(node.id)].nodes
 
     def _known(self, contact: Contact) -> TableNode | None:
-        bucket = self.buckets.get(self._index(contact.node_id))
-        node = None if bucket is None else bucket.anywhere(contact.node_id)
+        _, _, node = self._place(contact.node_id)
         return node if node is not None and node.row.contact.address == contact.address else None
 
-    def _renew(self, node: TableNode, now: float) -> bool:
-        index = self._index(node.id)
+    def _place(self, node_id: bytes) -> tuple[int, Bucket | None, TableNode | None]:
+        """The index that an id falls into, the bucket of it, and who bears that id, at whatever address."""
+        index = (self._own ^ int.from_bytes(node_id, "big")).bit_length()
+        bucket = self.buckets.get(index)
+        return index, bucket, None if bucket is None else bucket.anywhere(node_id)
+
+    def _renew(self, node: TableNode, index: int, now: float) -> bool:
         was_unnamed = node.failures >= UNNAMED_AFTER_FAILURES
         node.failures = 0
         node.last_seen = now

@@ -76,7 +76,7 @@ class Rpc(AdaptedProtocol):
         self.peers = PeerBook()
         self.last_reply = float("-inf")  # monotonic time of the last answer from anybody
         self.on_reply: Callable[[Contact, Reply], None] | None = None
-        self.on_nominated: Callable[[Contact], None] | None = None  # a proved request from somebody we do not know
+        self.on_nominated: Callable[[Contact], None] | None = None  # a proved request from a stranger worth a ping
         self.on_arrival: Callable[[bytes, Address], None] | None = None  # a nonce came in, from that address
         self.on_lost: Callable[[Contact], None] | None = None  # evicted after too many failures
         self.on_asked: Callable[[Address], None] | None = None  # a request of ours goes to that address
@@ -235,7 +235,12 @@ class Rpc(AdaptedProtocol):
         try:
             kind = datagram_type(data, self.network)
             if kind == TYPE_REQUEST:
-                self._serve(data, sender)
+                now = self._loop.time()
+                datagrams, message = self._responder.answer(data, sender, now)
+                for datagram in datagrams:
+                    self._send(datagram, sender)
+                if message is not None:
+                    self._asked_by(sender, message, now)
             elif kind == TYPE_RESPONSE:
                 self._accept_response(message_id(data), data, sender)
             elif self.on_arrival is not None:
@@ -271,22 +276,14 @@ class Rpc(AdaptedProtocol):
         elif outcome.reply is not None:
             call.listener.replied(outcome.reply)
 
-    def _serve(self, data: bytes, sender: Address) -> None:
-        now = self._loop.time()
-        served = self._responder.answer(data, sender, now)
-        for datagram in served.datagrams:
-            self._send(datagram, sender)
-        if served.message is not None:
-            self._asked_by(Contact(served.message.node_id, sender), served.message, now)
-
-    def _asked_by(self, contact: Contact, message: RequestMessage, now: float) -> None:
+    def _asked_by(self, sender: Address, message: RequestMessage, now: float) -> None:
         """A proved request came from there."""
-        if message.dialled is not None and self.on_dialled is not None:
+        if self.on_dialled is not None and message.dialled is not None:
             self.on_dialled(message.dialled)
         if message.client:
-            self.table.client(contact, now, invited=False)
-        elif not self.table.heard(contact, now) and self.on_nominated is not None:
-            self.on_nominated(contact)
+            self.table.client(Contact(message.node_id, sender), now, invited=False)
+        elif self.table.asked(message.node_id, sender, now) and self.on_nominated is not None:
+            self.on_nominated(Contact(message.node_id, sender))
 
     def _send(self, data: bytes, address: Address) -> None:
         if self.transport is not None:

@@ -174,7 +174,7 @@ class ScopeDht:
         self.rpc.close()
 
     def _nominated(self, contact: Contact) -> None:
-        if self.table.wants(contact) and not self._nominations.take("", self.rpc.now()):
+        if not self._nominations.take("", self.rpc.now()):
             self.check(contact)
 
     def _replied(self, contact: Contact, reply: Reply) -> None:

@@ -44,14 +44,12 @@ class _Method(NamedTuple):
     needs_proof: bool
 
 
-class Served(NamedTuple):
-    """What to send back to the sender; `message` is set for a request that was understood and proved."""
+_PING = _Method(None, False, False)
 
-    datagrams: list[bytes]
-    message: RequestMessage | None = None
+Served = tuple[list[bytes], RequestMessage | None]
+"""What to send back to the sender, and the request if it was understood and proved."""
 
-
-_NOTHING = Served([])
+_NOTHING: Served = ([], None)
 
 
 class Responder:
@@ -80,7 +78,7 @@ class Responder:
         self._packed: dict[tuple[int, bool], tuple[bytes, bytes]] = {}
         self._packed_version = -1
         self._methods: dict[int, _Method] = {
-            Method.PING: _Method(None, False, False),
+            Method.PING: _PING,
             Method.FIND_NODE: _Method(None, True, False),
         }
 
@@ -98,7 +96,7 @@ class Responder:
     def answer(self, data: bytes, sender: Address, now: float) -> Served:
         """The answer to one request. Raises MalformedError for bytes that are none."""
         counters, rates = self._counters, self._rates
-        if rates is not None and rates.ignores(sender, now):
+        if rates is not None and rates.ignored and rates.ignores(sender, now):
             counters.ignored += 1
             return _NOTHING
         try:
@@ -122,13 +120,13 @@ class Responder:
         elif method is None:
             answer = Failure(Code.UNSUPPORTED)
         else:
-            answer = self._dispatch(method, message, sender, proved, limit)
+            answer = {} if method is _PING else self._dispatch(method, message, sender, proved, limit)
         identifier = message_id(data)
         if isinstance(answer, Failure):
             datagrams = self._failure(identifier, answer, sender, token, limit)
         else:
             datagrams = self._success(identifier, message, method, answer, sender, token, proved, limit)
-        return Served(datagrams, message if proved else None)
+        return datagrams, message if proved else None
 
     def _dispatch(self, method: _Method, message: RequestMessage, sender: Address, proved: bool, limit: int) -> Answer:
         room = limit - ENVELOPE_BYTES
@@ -175,14 +173,12 @@ class Responder:
             assert isinstance(target, bytes)
             left = limit - ENVELOPE_BYTES - (len(pack(bodies[0])) if bodies[0] else 1)
             contacts4, contacts6 = self._closest_packed(target, sender, left)
-        datagrams: list[bytes] = []
-        wall = int(self._wall())
-        for part, body in enumerate(bodies):
-            response = ResponseMessage(
-                self.node_id, body, 0, 0, token, contacts4, contacts6, sender, wall, part, len(bodies), self.client
-            )
-            datagrams += self._encoded(identifier, response, limit)
-            contacts4 = contacts6 = b""
+        own, wall, parts, client = self.node_id, int(self._wall()), len(bodies), self.client
+        first = ResponseMessage(own, bodies[0], 0, 0, token, contacts4, contacts6, sender, wall, 0, parts, client)
+        datagrams = self._encoded(identifier, first, limit)
+        for part in range(1, parts):
+            further = ResponseMessage(own, bodies[part], 0, 0, token, b"", b"", sender, wall, part, parts, client)
+            datagrams += self._encoded(identifier, further, limit)
         return datagrams
 
     def _failure(self, identifier: bytes, failure: Failure, sender: Address, token: bytes, limit: int) -> list[bytes]:
@@ -208,7 +204,7 @@ class Responder:
             return _NOTHING
         token = self._mint.make(pack_address(sender), now)
         limit = AMPLIFICATION * len(data)
-        return Served(self._failure(message_id(data), Failure(Code.UNSUPPORTED), sender, token, limit))
+        return self._failure(message_id(data), Failure(Code.UNSUPPORTED), sender, token, limit), None
 
     def _closest_packed(self, target: bytes, asker: Address, left: int) -> tuple[bytes, bytes]:
         """The closest contacts that fit into `left` bytes, packed; whole groups come from a cache."""

@@ -62,7 +62,7 @@ class UdpTransport:
                 return
             host = source[0]
             self._receive(data, Address(_canonical(host) if ":" in host else host, source[1]))
-            if sock.fileno() < 0:
+            if not self._sockets:
                 return  # the receiver closed us
 
 

@@ -82,9 +82,12 @@ class UnsupportedError(MalformedError):
     """A message whose unknown even key says that it must not be half understood."""
 
 
+_packer = msgpack.Packer()  # `msgpack.packb` makes one for every call, which takes as long as packing does
+
+
 def pack(value: object) -> bytes:
     """MessagePack bytes of maps, lists, ints, bytes, strings, booleans and None."""
-    return cast(bytes, msgpack.packb(value))
+    return cast(bytes, _packer.pack(value))
 
 
 def unpack(raw: bytes) -> object:
@@ -146,25 +149,26 @@ def encode_arrival(network: bytes, nonce: bytes) -> bytes:
 
 def encode_response(network: bytes, identifier: bytes, message: ResponseMessage) -> bytes:
     """The datagram. Raises ValueError where it would pass 1,200 bytes."""
-    fields: dict[int, object] = {0: VERSION, 4: message.node_id, 7: message.wall}
-    if message.code:
-        fields[6] = message.code
-        if message.retry_after:
-            fields[8] = message.retry_after
+    node_id, body, code, retry_after, token, contacts4, contacts6, seen, wall, part, parts, client = message
+    fields: dict[int, object] = {0: VERSION, 4: node_id, 7: wall}
+    if code:
+        fields[6] = code
+        if retry_after:
+            fields[8] = retry_after
     else:
-        fields[2] = message.body
-    if message.token:
-        fields[1] = message.token
-    if message.contacts4:
-        fields[3] = message.contacts4
-    if message.seen is not None:
-        fields[5] = pack_address(message.seen)
-    if message.parts > 1:
-        fields[9] = message.part
-        fields[11] = message.parts
-    if message.contacts6:
-        fields[13] = message.contacts6
-    if message.client:
+        fields[2] = body
+    if token:
+        fields[1] = token
+    if contacts4:
+        fields[3] = contacts4
+    if seen is not None:
+        fields[5] = pack_address(seen)
+    if parts > 1:
+        fields[9] = part
+        fields[11] = parts
+    if contacts6:
+        fields[13] = contacts6
+    if client:
         fields[15] = True
     data = network + b"\1" + identifier + pack(fields)
     if len(data) > MAX_DATAGRAM_BYTES:

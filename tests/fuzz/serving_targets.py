@@ -92,8 +92,8 @@ def served(data: bytes) -> None:
             with contextlib.suppress(MalformedError):
                 if datagram_type(raw, NETWORK) != TYPE_REQUEST:
                     continue
-                answered = end.responder.answer(raw, end.sender, end.now)
-                _check(answered.datagrams, raw, proved=answered.message is not None)
+                datagrams, message = end.responder.answer(raw, end.sender, end.now)
+                _check(datagrams, raw, proved=message is not None)
 
 
 def _check(datagrams: list[bytes], request: bytes, *, proved: bool) -> None:

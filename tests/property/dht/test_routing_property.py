@@ -75,7 +75,9 @@ class TableMachine(RuleBasedStateMachine):
     def heard(self, number: int) -> None:
         self.now += 1.0
         contact = self._pick(number)
-        assert self.table.heard(contact, self.now) is self.model.heard(contact, self.now)
+        wanted = self.table.wants(contact)
+        assert self.table.asked(*contact, self.now) is wanted
+        assert not (self.model.heard(contact, self.now) and wanted)
 
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data(), times=st.integers(1, 4))

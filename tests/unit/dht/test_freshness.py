@@ -36,7 +36,7 @@ def test_only_a_lookup_of_ours_refreshes() -> None:
     table = known_at(160, 158)
     contact = in_bucket(159, 3)
     table.answered(contact, 10.0)
-    table.heard(contact, 20.0)  # stock took a stranger's question for a refresh
+    table.asked(*contact, 20.0)  # stock took a stranger's question for a refresh
     assert 159 in table.stale(30.0, AGE)
     table.refreshed(contact.node_id, 30.0)
     assert table.stale(30.0 + AGE - 1, AGE) == [160, 158]

@@ -40,11 +40,12 @@ def full(index: int = FAR, more: int = 0) -> tuple[Table, list[Contact]]:
 def test_who_answered_is_known_and_who_only_asked_is_not() -> None:
     table = Table(OWN, Scope.LAN)
     contact = in_bucket(FAR, 1)
-    assert not table.heard(contact, 1.0)
+    assert table.asked(*contact, 1.0), "worth a ping"
     assert len(table) == 0
     assert table.answered(contact, 2.0)
     assert contact in table
-    assert table.heard(contact, 3.0)
+    assert not table.asked(*contact, 3.0), "no more to get to know"
+    assert table.liveliest()[0].last_seen == 3.0
 
 
 def test_we_are_never_in_our_own_table() -> None:
@@ -156,7 +157,7 @@ def test_nobody_is_asked_where_nobody_waits() -> None:
 
 def test_a_request_is_a_sign_of_life_too() -> None:
     table, contacts = full(more=1)
-    table.heard(contacts[0], 50.0)
+    table.asked(*contacts[0], 50.0)
     assert table.buckets[FAR].head().contact == contacts[1]
 
 
@@ -184,7 +185,7 @@ def test_failing_nodes_are_asked_again_with_growing_pauses() -> None:
 
 def test_the_place_of_the_dead_goes_to_the_one_heard_of_last() -> None:
     table, contacts = full(more=3)
-    table.heard(contacts[K], 50.0)  # of the three that wait
+    table.asked(*contacts[K], 50.0)  # of the three that wait
     for _ in range(EVICT_AFTER_FAILURES):
         table.failed(contacts[0], 60.0)
     assert contacts[K] in table
@@ -194,7 +195,7 @@ def test_the_place_of_the_dead_goes_to_the_one_heard_of_last() -> None:
 def test_a_failing_replacement_is_the_last_choice_and_takes_its_place_by_age() -> None:
     table, contacts = full(more=2)
     for contact in contacts[1:K]:
-        table.heard(contact, 100.0)
+        table.asked(*contact, 100.0)
     table.failed(contacts[K + 1], 101.0)
     table.dismiss(contacts[0])
     assert contacts[K] in table
@@ -332,7 +333,7 @@ def test_answers_kept_packed_are_told_apart_by_version() -> None:
     target = contacts[3].node_id
     assert table.group_key(target) == FAR
     version, named = table.version, table.nearest(target)
-    table.heard(contacts[3], 90.0)
+    table.asked(*contacts[3], 90.0)
     assert (table.version, table.nearest(target)) == (version, named), "a sign of life changes no answer"
     table.dismiss(contacts[3])
     assert table.version > version
@@ -342,7 +343,7 @@ def test_answers_kept_packed_are_told_apart_by_version() -> None:
 def test_the_liveliest_come_first() -> None:
     table, contacts = full()
     table.failed(contacts[K - 1], 30.0)
-    table.heard(contacts[0], 40.0)
+    table.asked(*contacts[0], 40.0)
     order = table.liveliest()
     assert order[0] == (contacts[0], 40.0, 0)
     assert order[-1] == (contacts[K - 1], K - 1.0, 1)

@@ -56,7 +56,7 @@ class Served:
         return reply.token
 
     def raw(self, data: bytes, sender: Address | None = None) -> list[bytes]:
-        return self.responder.answer(data, sender or self.sender, self.now).datagrams
+        return self.responder.answer(data, sender or self.sender, self.now)[0]
 
     def ask(
         self, method: int, body: Body | None = None, *, token: bytes = b"", sender: Address | None = None
@@ -352,7 +352,7 @@ def test_only_what_was_understood_and_proved_nominates() -> None:
     served = Served()
     for token, nominates in ((b"", False), (bytes(8), False), (served.token(), True)):
         data = encode_request(NETWORK, bytes(20), RequestMessage(Method.PING, ID, {}, False, token))
-        message = served.responder.answer(data, served.sender, 0.0).message
+        _, message = served.responder.answer(data, served.sender, 0.0)
         assert (message is not None) == nominates
 
 

@@ -149,7 +149,7 @@ def test_21_a_sign_of_life_makes_the_head_the_one_least_recently_seen() -> None:
     contacts = [in_bucket(100, number) for number in range(3)]
     for now, contact in enumerate(contacts):
         table.answered(contact, float(now))
-    table.heard(contacts[0], 10.0)
+    table.asked(*contacts[0], 10.0)
     assert table.buckets[100].head().contact == contacts[1]
 
 
