@@ -18,6 +18,10 @@ OPTIMISTIC_ROUNDS = 3
 TURN_ROUNDS = 3
 """A pure taker keeps its slot for this many rounds while others wait, then goes to the end of the queue."""
 
+OFFERS = 4
+"""So many are told of each free slot, since some will not come: a crowd that asks and then sleeps would else keep the
+honest behind it waiting for each of its members in turn."""
+
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -38,6 +42,8 @@ class Choker(Generic[Key]):
         self.slots = slots
         self._unchoked: dict[Key, int] = {}
         self._waiting: dict[Key, int] = {}
+        self._offered: set[Key] = set()
+        """Of those who wait: who was told that a slot is free, and has not come."""
         self._optimistic: Key | None = None
         self._round = 0
         self._rate_before = 0.0
@@ -46,6 +52,7 @@ class Choker(Generic[Key]):
         """A peer asks between two rounds: whether it gets a slot that is free. Never waits for a tick."""
         if peer in self._unchoked:
             return True
+        self._offered.discard(peer)
         if len(self._unchoked) <= self.slots:
             self._unchoked[peer] = self._round
             self._waiting.pop(peer, None)
@@ -57,6 +64,7 @@ class Choker(Generic[Key]):
         """The peer left, or wants nothing."""
         self._unchoked.pop(peer, None)
         self._waiting.pop(peer, None)
+        self._offered.discard(peer)
         if peer == self._optimistic:
             self._optimistic = None
 
@@ -65,13 +73,15 @@ class Choker(Generic[Key]):
         """Whether somebody was refused a slot and has none yet."""
         return bool(self._waiting)
 
-    def next_waiting(self) -> Key | None:
-        """Who gets a slot that became free: the one who waited longest. None when none is free or wanted."""
-        if not self._waiting or len(self._unchoked) > self.slots:
-            return None
-        peer = min(self._waiting, key=self._waiting.__getitem__)
-        self.may_start(peer)
-        return peer
+    def offers(self) -> list[Key]:
+        """Whom to tell now that slots are free: those who waited longest. Who asks first gets one."""
+        most = OFFERS * (self.slots + 1 - len(self._unchoked)) - len(self._offered)
+        if most <= 0 or len(self._offered) == len(self._waiting):
+            return []
+        patient = sorted(self._waiting, key=self._waiting.__getitem__)
+        told = [peer for peer in patient if peer not in self._offered][:most]
+        self._offered.update(told)
+        return told
 
     def is_unchoked(self, peer: Key) -> bool:
         """Whether the peer holds a slot."""
@@ -100,6 +110,7 @@ class Choker(Generic[Key]):
             if peer not in self._unchoked:
                 self._unchoked[peer] = self._round
                 self._waiting.pop(peer, None)
+                self._offered.discard(peer)
         return set(self._unchoked)
 
     def _rank(self, facts: Facts[Key]) -> tuple[float, int, int]:

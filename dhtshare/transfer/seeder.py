@@ -57,6 +57,9 @@ class Seeder:
         self._followers: dict[bytes, set[Connection]] = {}
         self._news: dict[bytes, list[int]] = {}
         self._gifts: dict[tuple[bytes, Connection], list[int]] = {}
+        self._offered: set[Connection] = set()
+        self._overdue: set[Connection] = set()
+        """Who was told of a free slot since the last sweep, and before it, and has not come."""
         self._next_round = 0.0
 
     def requested(self, connection: Connection, request: Request, now: float) -> None:
@@ -89,9 +92,8 @@ class Seeder:
             if not followers:
                 del self._followers[content]
         self._choker.gone(connection)
-        waiting = self._choker.next_waiting()
-        if waiting is not None:
-            self._unchoke(waiting)
+        self._came(connection)
+        self._offer_slots()
 
     def verified(self, content: bytes, chunk: int) -> None:
         """A chunk of a fetch of ours can be served now; followers hear of it within HAVE_SECONDS."""
@@ -160,14 +162,32 @@ class Seeder:
                 self._choker.gone(connection)
                 self._choke(connection)
             elif now - asked > IDLE_SLOT_SECONDS and connection.is_open and not connection.outbox.queued_data:
-                self._choker.gone(connection)
-                del self._asked_data[connection]
-        while (waiting := self._choker.next_waiting()) is not None:
-            self._unchoke(waiting)
+                self._lapse(connection)
+        for connection in self._overdue:
+            self._lapse(connection)
+        self._overdue, self._offered = self._offered, set()
+        self._offer_slots()
         return stuck
+
+    def _offer_slots(self) -> None:
+        """Tell some of those who wait that there are free slots."""
+        for connection in self._choker.offers():
+            self._offered.add(connection)
+            self._unchoke(connection)
+
+    def _lapse(self, connection: Connection) -> None:
+        """It was told of a free slot, or has one, and does not come."""
+        self._choker.gone(connection)
+        self._asked_data.pop(connection, None)
+
+    def _came(self, connection: Connection) -> None:
+        """Whatever it was told of a free slot is over."""
+        self._offered.discard(connection)
+        self._overdue.discard(connection)
 
     def _get(self, connection: Connection, get: Get, offer: Offer, now: float) -> None:
         self._asked_data[connection] = now
+        self._came(connection)
         if not self._choker.may_start(connection):
             self._choke(connection)
             connection.send(Refused(get.request, Reason.CHOKED))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from dhtshare.transfer.choker import MOST_SLOTS, OPTIMISTIC_ROUNDS, SLOTS, TURN_ROUNDS, Choker, Facts
+from dhtshare.transfer.choker import MOST_SLOTS, OFFERS, OPTIMISTIC_ROUNDS, SLOTS, TURN_ROUNDS, Choker, Facts
 
 
 def takers(count: int, sent: float = 1e6) -> list[Facts[str]]:
@@ -27,10 +27,13 @@ def test_a_slot_that_becomes_free_goes_to_who_waited_longest() -> None:
     assert not choker.may_start("first")
     choker.decide([Facts("a", True, 9.0, 0.0), Facts("b", True, 8.0, 0.0), Facts("first", True, 0.0, 0.0)])
     assert not choker.may_start("second")
-    assert choker.next_waiting() is None
+    assert choker.offers() == []
     waiting = {"a", "b", "first"} - {peer for peer in ("a", "b", "first") if choker.is_unchoked(peer)}
     choker.gone("a")
-    assert choker.next_waiting() == waiting.pop()
+    told = choker.offers()
+    assert told == [waiting.pop(), "second"]
+    assert choker.offers() == [], "each is told once"
+    assert [choker.may_start(peer) for peer in told] == [True, False], "there is one slot, and first come, first served"
 
 
 def test_who_sends_to_us_keeps_its_slot() -> None:
@@ -92,7 +95,42 @@ def test_it_says_whether_anybody_waits() -> None:
     assert not choker.may_start("c")
     assert choker.anybody_waits
     choker.gone("a")
-    assert choker.next_waiting() == "c"
+    assert choker.offers() == ["c"]
+    assert choker.anybody_waits, "it was told, and has not come"
+    assert choker.may_start("c")
     assert not choker.anybody_waits
     choker.gone("c")
-    assert choker.next_waiting() is None
+    assert choker.offers() == []
+
+
+def test_a_crowd_of_sleepers_is_told_many_at_a_time() -> None:
+    """A hundred that ask and never come: the honest one behind them is told after a few sweeps, not after twelve."""
+    choker: Choker[str] = Choker(random.Random(8))
+    awake = [f"p{number}" for number in range(SLOTS + 1)]
+    assert all(choker.may_start(peer) for peer in awake)
+    for number in range(100):
+        choker.may_start(f"sleeper{number}")
+    choker.may_start("honest")
+    for peer in awake:
+        choker.gone(peer)
+    sweeps = 0
+    while "honest" not in (told := choker.offers()):
+        assert 0 < len(told) <= OFFERS * (SLOTS + 1)
+        for sleeper in told:
+            choker.gone(sleeper)
+        sweeps += 1
+    assert sweeps <= 100 // (OFFERS * (SLOTS + 1)) + 1
+    assert choker.may_start("honest")
+
+
+def test_who_was_told_and_came_too_late_keeps_its_place() -> None:
+    choker: Choker[str] = Choker(random.Random(9), slots=0)
+    assert choker.may_start("a")
+    for peer in ("b", "c", "d"):
+        assert not choker.may_start(peer)
+    choker.gone("a")
+    assert choker.offers() == ["b", "c", "d"]
+    assert choker.may_start("c")
+    assert not choker.may_start("b")
+    choker.gone("c")
+    assert choker.offers() == ["b"], "d has not answered yet"
