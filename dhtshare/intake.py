@@ -58,7 +58,7 @@ class Intake:
     ) -> None:
         self._catalogue = catalogue
         self._keywords = tuple(keywords)
-        self._name = name
+        self._name = safe_name(name) if name else None
         self._each = each
         self._progress = progress
         self._cancelled = False

@@ -54,6 +54,8 @@ async def publish(node: Node, request: PublishRequest, emit: Emit) -> list[dict[
         raise UsageError("Name at least one file or folder to publish.")
     if request.name is not None and len(request.paths) > 1:
         raise UsageError("--name names one thing; publish one path with it.")
+    if request.name == "":
+        raise UsageError("--name is empty. Leave it out to publish under the file's own name.")
     distinct = _distinct(request.paths, emit)
     outcomes: list[Prepared | DhtshareError] = []
     for paths in _batches(distinct, BATCH):

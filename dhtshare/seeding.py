@@ -26,7 +26,7 @@ from dhtshare.dht.records.entry import sign_entry, sign_withdrawal
 from dhtshare.dht.records.limits import ENTRY_TTL
 from dhtshare.dht.records.provider import PEER_BYTES, ProviderClaim
 from dhtshare.dht.records.receipts import Receipt
-from dhtshare.errors import DiskError
+from dhtshare.errors import DiskError, MalformedError
 from dhtshare.intake import Intake, Prepared
 from dhtshare.library.recheck import recheck
 from dhtshare.library.records import DueTime, Item, Kind, Member, NewItem, Place, State
@@ -144,17 +144,21 @@ class Seeding:
         if item is None or not item.words:
             return None
         wall = self._node.records.record_wall()
-        return sign_entry(
-            self._node.identity.publisher,
-            self._node.network,
-            content_hash=content_hash,
-            sequence=self._sequence(wall),
-            expires=int(wall + ENTRY_TTL),
-            kind=item.kind,
-            size=item.size,
-            name=item.name,
-            words=item.words,
-        )
+        try:
+            return sign_entry(
+                self._node.identity.publisher,
+                self._node.network,
+                content_hash=content_hash,
+                sequence=self._sequence(wall),
+                expires=int(wall + ENTRY_TTL),
+                kind=item.kind,
+                size=item.size,
+                name=item.name,
+                words=item.words,
+            )
+        except MalformedError as error:  # what one item is called must not end the node that shares the others
+            log.warning("%.80s is not found by its words: %s", item.name, error)
+            return None
 
     def _make_withdrawal(self, content_hash: bytes) -> bytes:
         wall = self._node.records.record_wall()

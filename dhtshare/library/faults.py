@@ -16,6 +16,8 @@ _ADVICE = {
     errno.EPERM: "Check the owner and the permissions.",
     errno.ELOOP: "A symbolic link stands where a file or folder belongs; remove it or choose another place.",
     errno.ENOTDIR: "A file or a symbolic link stands where a folder belongs; remove it or choose another place.",
+    errno.EEXIST: "Something else stands there; remove it or choose another place.",
+    errno.ENAMETOOLONG: "Choose a shorter name or folder.",
     errno.EIO: "The disk reports an error: check it before trusting what is on it.",
     errno.EMFILE: "Too many files are open: raise `ulimit -n` and run it again.",
     errno.ENFILE: "The system has too many files open; close some programs and run it again.",

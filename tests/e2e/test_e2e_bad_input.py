@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from dhtshare.intake import Intake
+from dhtshare.library.catalogue import Catalogue
+from scripts.disk_faults.injection import Fault, injecting
 from tests.e2e.conftest import MakeFile
-from tests.processes import Finished, Home, Network, Node
+from tests.processes import Finished, Home, Network, Node, eventually
 
 MIB = 1 << 20
 HASH = "5a" * 32
@@ -80,6 +86,66 @@ def test_an_unreadable_file(nodes: list[Node], make_file: MakeFile) -> None:
     path = make_file("secret.txt")
     path.chmod(0)
     assert "secret.txt" in _sentence(nodes[0].run("publish", path, code=7))
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_a_file_that_the_system_does_not_open(home: Home) -> None:
+    """As an unreadable one, for whoever is root here."""
+    path = home.cwd / "secret.txt"
+    path.write_bytes(b"not for you")
+    home.inside = injecting(Fault("here/secret.txt", "openat", 1, "EACCES"), home.cwd.parent, home.cwd / "trace")
+    assert "secret.txt: Permission denied" in _sentence(home.run("info", path, code=7))
+
+
+@pytest.mark.parametrize("inside", [None, "link"])
+def test_a_folder_with_nothing_to_share(nodes: list[Node], tmp_path: Path, inside: str | None) -> None:
+    folder = tmp_path / "nothing"
+    folder.mkdir()
+    if inside is not None:
+        (folder / inside).symlink_to("/etc/hostname")
+    assert "nothing to share" in _sentence(nodes[0].run("publish", folder, code=2))
+
+
+def test_names_of_any_length(nodes: list[Node], make_file: MakeFile, tmp_path: Path) -> None:
+    """The longest that a disk takes goes there and back; a longer given one is cut; an empty one is none."""
+    longest = make_file("l" * 251 + ".bin")
+    content = nodes[0].run("publish", longest).result["hash"]
+    assert Path(nodes[1].run("fetch", content, "-o", tmp_path / "out").result["path"]).name == longest.name
+    assert nodes[0].run("publish", longest, "--name", "n" * 300).result["name"] == "n" * 255
+    assert "--name" in _sentence(nodes[0].run("publish", longest, "--name", "", code=2))
+
+
+def test_an_item_that_no_holder_would_take_does_not_end_the_node(network: Network, tmp_path: Path) -> None:
+    """A library of before, in which something has a longer name than a record may."""
+    home = network.home()
+    home.node().stop()
+    path = tmp_path / "kept.txt"
+    path.write_bytes(b"kept all the same")
+    catalogue = Catalogue.open(home.path / "catalogue.db")
+    prepared = Intake(catalogue, progress=lambda _name, _total: lambda _count: None).path(path)
+    catalogue.add([dataclasses.replace(prepared.item, name="n" * 300, words=("kept",))])
+    catalogue.close()
+    node = home.node()
+    assert eventually(lambda: "is not found by its words" in node.running.errors())
+    content = node.run("list").result["items"][0]["hash"]
+    fetched = network.home().run("fetch", content, "-o", tmp_path / "out", "--peer", node.address, "--no-lan").result
+    assert Path(fetched["path"]).read_bytes() == path.read_bytes()
+    assert node.stop().code == 0
+
+
+def test_what_stands_where_a_fetch_is_to_go(nodes: list[Node], make_file: MakeFile, tmp_path: Path) -> None:
+    """A folder or a link under the file's name, a file where the folder should be, a name that is too long."""
+    path = make_file("landing.bin")
+    content = nodes[0].run("publish", path).result["hash"]
+    (tmp_path / "a" / path.name).mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / path.name).symlink_to("/etc/hostname")
+    (tmp_path / "c").write_bytes(b"a file")
+    for out, code in (("a", 2), ("b", 2), ("c", 7), ("c/d", 7), ("x" * 300, 7)):
+        sentence = _sentence(nodes[1].run("fetch", content, "-o", tmp_path / out, "--no-seed", code=code))
+        assert re.search("choose|Choose|Use --", sentence), "what to do next"
+    assert (tmp_path / "b" / path.name).is_symlink()
+    assert (tmp_path / "c").read_bytes() == b"a file"
 
 
 def test_neither_file_nor_folder(nodes: list[Node], tmp_path: Path) -> None:
@@ -162,10 +228,12 @@ def test_bad_usage(nodes: list[Node], arguments: list[str]) -> None:
     _sentence(nodes[0].run(*arguments, code=2))
 
 
-def test_a_port_in_use(home: Home) -> None:
-    with socket.socket() as taken:
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+def test_a_port_in_use(home: Home, kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
-        taken.listen()
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
         port = taken.getsockname()[1]
         failed = home.run("node", "--host", "127.0.0.1", "--port", port, "--no-lan", code=2)
         assert str(port) in _sentence(failed)

@@ -97,6 +97,11 @@ def test_a_name_can_be_given(folder: Path, catalogue: Catalogue) -> None:
     assert intake(catalogue, name="Brazil").path(folder).item.name == "Brazil"
 
 
+@pytest.mark.parametrize(("given", "name"), [("n" * 300, "n" * 255), ("../x\x1b[2J", ".._x_[2J")])
+def test_a_given_name_is_made_fit_for_a_record(folder: Path, catalogue: Catalogue, given: str, name: str) -> None:
+    assert intake(catalogue, name=given).path(folder).item.name == name
+
+
 def test_a_home_folder_needs_a_name(tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "jane"
     home.mkdir()
