@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,45 @@ def test_after_a_reboot_nothing_is_believed_unhashed(
     slow_seed.run("limit", "--max-upload", "0")
     fetched = alone.run("fetch", content, "-o", out, *shared_network.join()).result
     assert Path(fetched["path"]).read_bytes() == path.read_bytes()
+    assert fetched["reused"] >= 6 * MIB - MIB - LOST_BY_A_KILL
+    assert fetched["reused"] + fetched["downloaded"] == SIZE
+    slow_seed.stop()
+
+
+@pytest.fixture
+def after_a_reboot(tmp_path: Path) -> list[str]:
+    """Opens a command whose system tells another boot id: its own view of one file of /proc."""
+    name = tmp_path / "boot_id"
+    name.write_text("11111111-2222-3333-4444-555555555555\n")
+    mount = f'mount --bind {name} /proc/sys/kernel/random/boot_id && exec "$@"'
+    opens = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+    if subprocess.run([*opens, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("a mount namespace needs unshare, and the right to")
+    return opens
+
+
+def test_the_next_boot_hashes_what_the_last_one_claimed(
+    shared_network: Network, slow_seed: Node, make_file: MakeFile, tmp_path: Path, after_a_reboot: list[str]
+) -> None:
+    """Under the boot that wrote them claims are believed, under the next one a chunk that was lost is found."""
+    path = make_file("next boot.bin", SIZE)
+    content = slow_seed.run("publish", path).result["hash"]
+    alone, out = shared_network.home(), tmp_path / "out"
+    running = alone.start("fetch", content, "-o", out, *shared_network.join())
+    running.wait_for_event("progress", lambda line: line["done"] >= 6 * MIB)
+    running.kill()
+    (part,) = [entry for entry in out.iterdir() if not entry.name.endswith(BITMAP_SUFFIX)]
+    source = path.read_bytes()
+    with part.open("r+b") as file:
+        held = file.read()
+        chunks = range(0, len(held), MIB)
+        lost = next(at for at in chunks if held[at : at + MIB] == source[at : at + MIB])
+        file.seek(lost)
+        file.write(bytes(4096))
+    slow_seed.run("limit", "--max-upload", "0")
+    alone.inside = after_a_reboot
+    fetched = alone.run("fetch", content, "-o", out, *shared_network.join()).result
+    assert Path(fetched["path"]).read_bytes() == source
     assert fetched["reused"] >= 6 * MIB - MIB - LOST_BY_A_KILL
     assert fetched["reused"] + fetched["downloaded"] == SIZE
     slow_seed.stop()
