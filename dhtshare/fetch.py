@@ -7,7 +7,9 @@ it is whole, and is announced from the start when this node stays a seed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,8 @@ from dhtshare.content.descriptor import CollectionDescriptor, Descriptor, decode
 from dhtshare.content.layout import Layout
 from dhtshare.content.paths import safe_name
 from dhtshare.errors import NotFoundError, UsageError
-from dhtshare.library.records import Kind
+from dhtshare.library.begun import Begun
+from dhtshare.library.records import Kind, UnfinishedFetch
 from dhtshare.library.reuse import adopt_known, know_descriptors
 from dhtshare.library.unfinished import IfExists, Unfinished
 from dhtshare.several import Emit, one_by_one
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from dhtshare.providers import ProviderFeed
 
 NAME_FROM_HASH_DIGITS = 16
+
+KEEP_SECONDS = 2.0
+"""A kill costs no more of what was learned about a collection's files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +100,22 @@ class _Fetch:
             unfinished = await self._open(descriptor, layout, name)
             stack.callback(unfinished.close)
             await asyncio.to_thread(adopt_known, unfinished, self._node.catalogue)
-            outcome = None
+            outcome = begun = None
+            if isinstance(descriptor, CollectionDescriptor) and not unfinished.complete:
+                begun = await self._begin(descriptor, layout, unfinished)
             if not unfinished.complete:
                 if whole is not None:
                     outcome = await self._store(layout, unfinished, whole)
                 else:
                     if self._seeds:
                         await stack.enter_async_context(self._node.seeding.partial(unfinished, raw, name))
-                    outcome = await self._swarm(layout, unfinished, feed)
+                    outcome = await self._keeping(begun, self._swarm(layout, unfinished, feed))
             path = await asyncio.to_thread(unfinished.finish)
             seconds = asyncio.get_running_loop().time() - self._started
             if self._seeds:
                 await self._node.seeding.fetched(descriptor, layout, unfinished, name, path)
+            if begun is not None:
+                await asyncio.to_thread(begun.end)
         return self._result(path, layout, unfinished, outcome, seconds)
 
     async def _descriptor(self, feed: ProviderFeed) -> tuple[bytes, Counter[str], Whole | None]:
@@ -155,6 +165,39 @@ class _Fetch:
             files=files,
             exists=exists,
         )
+
+    async def _begin(self, descriptor: Descriptor, layout: Layout, unfinished: Unfinished) -> Begun:
+        """Have the catalogue keep what a later run needs to go on with this fetch."""
+        fetch = UnfinishedFetch(
+            content_hash=self._hash,
+            kind=Kind(descriptor.kind),
+            name=unfinished.path.name,
+            size=layout.size,
+            directory=unfinished.path.parent,
+            only=tuple(self._request.only),
+            started=time.time(),
+        )
+        begun = Begun(self._node.catalogue, fetch, layout)
+        await asyncio.to_thread(begun.begin)
+        return begun
+
+    async def _keeping(self, begun: Begun | None, work: Coroutine[None, None, SwarmResult]) -> SwarmResult:
+        """Do this, and now and then keep what was learned by it: a kill or a power cut comes unannounced."""
+        if begun is None:
+            return await work
+
+        async def keep() -> None:
+            while True:
+                await asyncio.sleep(KEEP_SECONDS)
+                await asyncio.to_thread(begun.keep)
+
+        keeping = asyncio.create_task(keep(), name="keep descriptors")
+        try:
+            return await work
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await asyncio.to_thread(begun.keep)
 
     async def _store(self, layout: Layout, unfinished: Unfinished, whole: Whole) -> SwarmResult:
         """All of it came instead of the descriptor."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -135,6 +136,12 @@ class Layout:
     def descriptor_of(self, number: int) -> FileDescriptor | None:
         """What `set_descriptor` took for this file, or the content's own."""
         return self._descriptors.get(number)
+
+    def learned(self, after: int = 0) -> list[bytes]:
+        """The descriptors of a collection's files that `set_descriptor` took, but for the first `after` of them."""
+        if not self.files or not self.files[0].path:
+            return []
+        return [descriptor.encode() for descriptor in islice(self._descriptors.values(), after, None)]
 
     def verify(self, index: int, data: bytes | bytearray | memoryview) -> bool:
         """Whether `data` is chunk `index`. Raises LocalProtocolError while its file needs a descriptor.

@@ -32,13 +32,18 @@ def has_part(root: int, name: str) -> bool:
     return True
 
 
+def bitmap_names(name: str, content_hash: bytes) -> list[str]:
+    """What the bitmap of a fetch of this content to `name` may be called."""
+    return [dot_name(name, mark + BITMAP_SUFFIX) for mark in _marks(content_hash)]
+
+
 def claim_part(root: int, name: str, content_hash: bytes) -> tuple[Claims, str]:
     """The locked bitmap of the part for `name` in the folder `root`, and the part's name.
 
     Where another content is being fetched under the same name, its part is left alone and ours gets some
     digits of the hash. Raises UsageError while another process fetches the same, OSError.
     """
-    for mark in ("", f".{content_hash.hex()[:_MARK_DIGITS]}"):
+    for mark in _marks(content_hash):
         claims = Claims.open(root, dot_name(name, mark + BITMAP_SUFFIX))
         if not claims.claims_other(content_hash):
             return claims, dot_name(name, mark + PART_SUFFIX)
@@ -78,6 +83,10 @@ def forget_junk(root: int, part_name: str, kind: Kind) -> None:
     """
     if kind is Kind.COLLECTION:
         remove_tree(root, part_name)
+
+
+def _marks(content_hash: bytes) -> tuple[str, str]:
+    return "", f".{content_hash.hex()[:_MARK_DIGITS]}"
 
 
 def _hashed(

@@ -111,6 +111,26 @@ def test_the_next_boot_hashes_what_the_last_one_claimed(
     slow_seed.stop()
 
 
+def test_after_a_reboot_a_long_file_of_a_collection_is_gone_on_with(
+    shared_network: Network, slow_seed: Node, make_file: MakeFile, tmp_path: Path
+) -> None:
+    """What its chunks should be was learned from a peer, and kept."""
+    path = make_file("power cut/film.mkv", SIZE)
+    content = slow_seed.run("publish", path.parent).result["hash"]
+    alone, out = shared_network.home(), tmp_path / "out"
+    running = alone.start("fetch", content, "-o", out, *shared_network.join())
+    running.wait_for_event("progress", lambda line: line["done"] >= 18 * MIB)  # three seconds
+    running.kill()
+    (bitmap,) = [entry for entry in out.iterdir() if entry.name.endswith(BITMAP_SUFFIX)]
+    _claim_under_another_boot(bitmap, bytes.fromhex(content), SIZE // MIB)
+    slow_seed.run("limit", "--max-upload", "0")
+    fetched = alone.run("fetch", content, "-o", out, *shared_network.join()).result
+    assert (Path(fetched["path"]) / path.name).read_bytes() == path.read_bytes()
+    assert fetched["reused"] >= 18 * MIB - LOST_BY_A_KILL
+    assert fetched["reused"] + fetched["downloaded"] == SIZE
+    slow_seed.stop()
+
+
 def _claim_under_another_boot(bitmap: Path, content: bytes, chunks: int) -> int:
     """Rewrites the claims as a boot before this one would have left them; a chunk that they claim."""
     root = os.open(bitmap.parent, os.O_RDONLY)
