@@ -36,12 +36,16 @@ class Metered:
         self.besides = 0
 
     def run(self, of: Host, way: str, *during: Callable[[], None], apart: float = 12.0) -> None:
-        """Samples the line of `of`; each of `during` is called `apart` seconds after the one before."""
+        """Samples what `of` sent or took; each of `during` is called `apart` seconds after the one before.
+
+        Taken is what the program read: the line brings it in bursts, as far as the kernel's buffers let it.
+        """
 
         async def sample() -> None:
-            loop, line = asyncio.get_running_loop(), getattr(of, way)
+            loop = asyncio.get_running_loop()
             while True:
-                self.samples.append((loop.time(), line.carried + self.besides))
+                moved = of.up.carried if way == "up" else of.exchange.stats().downloaded
+                self.samples.append((loop.time(), moved + self.besides))
                 await asyncio.sleep(0.1)
 
         async def whole() -> None:
