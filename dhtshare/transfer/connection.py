@@ -98,8 +98,8 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether requests can be made."""
-        return self._outbox is not None
+        """Whether requests can be made: not once it is ending."""
+        return self._outbox is not None and self._transport is not None and not self._transport.is_closing()
 
     @property
     def requests_in_flight(self) -> int:
@@ -115,25 +115,25 @@ class Connection(asyncio.BufferedProtocol):
 
     def ask(self, make: Callable[[int], Request], expecting: Expecting) -> int:
         """Send a request, made with the number that it gets; returns the number. Raises NetworkError."""
-        outbox = self.outbox
         if len(self._pending) >= MAX_REQUESTS_IN_FLIGHT:
             raise NetworkError(f"{self.address} leaves too many requests unanswered.")
         number = self._next_request
         self._next_request = number % MAX_REQUEST + 1
         self._pending[number] = expecting
         self.asked_at = self._loop.time()
-        outbox.send(make(number))
+        if not self._say(make(number)):
+            del self._pending[number]
+            raise NetworkError(f"The connection to {self.address} is closed.")
         return number
 
     def cancel(self, number: int) -> None:
         """The answer to this request is not wanted any more; it comes all the same, or a refusal, or it came."""
-        if number in self._pending and self._outbox is not None:
-            self._outbox.send(Cancel(number))
+        if number in self._pending:
+            self._say(Cancel(number))
 
     def send(self, message: Message) -> None:
         """Send a message that is no request; nothing after the end."""
-        if self._outbox is not None:
-            self._outbox.send(message)
+        self._say(message)
 
     def answer(self, answer: Answer) -> None:
         """Queue an answer to the peer. More than a peer may ask for is its fault: RemoteProtocolError."""
@@ -288,6 +288,18 @@ class Connection(asyncio.BufferedProtocol):
             step()
         except (RemoteProtocolError, IntegrityError, NetworkError) as error:
             self.close(error, politely=isinstance(error, EncryptionNeededError))
+
+    def _say(self, message: Message) -> bool:
+        """Whether it goes. A peer that leaves too much unread ends its connection, not whoever has something to say
+        to it."""
+        if self._outbox is None or not self.is_open:
+            return False
+        try:
+            self._outbox.send(message)
+        except NetworkError as error:
+            self.close(error)
+            return False
+        return True
 
     async def _send(self, outbox: Outbox) -> None:
         try:

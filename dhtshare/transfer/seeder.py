@@ -112,14 +112,14 @@ class Seeder:
             for runs in runs_of(chunks):
                 message = Have(content, runs)
                 for follower in list(self._followers.get(content, ())):
-                    _tell_one(follower, message)
+                    follower.send(message)
         gifts, self._gifts = self._gifts, {}
         for (content, taker), chunks in gifts.items():
             for runs in runs_of(chunks):
                 gift = Given(content, runs)
                 for follower in list(self._followers.get(content, ())):
                     if follower is not taker:
-                        _tell_one(follower, gift)
+                        follower.send(gift)
 
     def _note_gift(self, connection: Connection, get: Get, offer: Offer) -> None:
         """Of a whole seed with several followers; one request of a chunk's parts is enough."""
@@ -200,7 +200,7 @@ class Seeder:
     def _choke(self, connection: Connection) -> None:
         if not connection.choking:
             connection.choking = True
-            _tell_one(connection, Choke())
+            connection.send(Choke())
         try:
             connection.outbox.drop(lambda answer: answer.is_data, Reason.CHOKED)
         except NetworkError as error:
@@ -209,14 +209,7 @@ class Seeder:
     def _unchoke(self, connection: Connection) -> None:
         if connection.choking:
             connection.choking = False
-            _tell_one(connection, Unchoke())
-
-
-def _tell_one(follower: Connection, message: Message) -> None:
-    try:
-        follower.send(message)
-    except NetworkError as error:  # it does not read
-        follower.close(error)
+            connection.send(Unchoke())
 
 
 def _answer(get: Get, offer: Offer) -> ChunkAnswer | RunAnswer | None:
