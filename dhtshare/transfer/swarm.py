@@ -1,7 +1,7 @@
 """One fetch: puts the peers that are met to work, lets the pipeline work, and knows when it is over.
 
-Who stalls, lies or dies is replaced. Whom to dial is the meetings' affair, what to ask of whom the picker's and the
-windows', how it ends the verdict's.
+Who lies is banned. Whom to dial is the meetings' affair, what to ask of whom the picker's and the windows', who stalls
+or is dead the tending's, how it ends the verdict's.
 """
 
 from __future__ import annotations
@@ -11,12 +11,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 
 from dhtshare.content.layout import Layout
-from dhtshare.errors import (
-    DhtshareError,
-    IntegrityError,
-    NetworkError,
-    RemoteProtocolError,
-)
+from dhtshare.errors import DhtshareError, IntegrityError, RemoteProtocolError
 from dhtshare.network import Address
 from dhtshare.transfer.asking import PeerHas
 from dhtshare.transfer.availability import lacking
@@ -26,7 +21,6 @@ from dhtshare.transfer.exchange import Exchange
 from dhtshare.transfer.learning import Learning
 from dhtshare.transfer.meeting import Meetings
 from dhtshare.transfer.members import MemberDescriptors
-from dhtshare.transfer.messages import Ping
 from dhtshare.transfer.picker import Picker
 from dhtshare.transfer.pipeline import RUN_BYTES, Pipeline
 from dhtshare.transfer.ports import Sink
@@ -34,15 +28,13 @@ from dhtshare.transfer.repeats import known_repeats
 from dhtshare.transfer.report import OnEvent, Report, Source, SwarmResult
 from dhtshare.transfer.runs import Runs, bits_of, bits_of_runs
 from dhtshare.transfer.source import SwarmPeer
+from dhtshare.transfer.tending import Tending
 from dhtshare.transfer.verdict import Verdict
 from dhtshare.transfer.window import Window
 
 __all__ = ["Source", "Swarm", "SwarmOptions", "SwarmResult"]
 
 TICK_SECONDS = 0.25
-PING_SECONDS = 60.0
-USELESS_SECONDS = 20.0
-"""Without a chunk from it, a peer's place is open to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +82,7 @@ class Swarm:
             fail=self._end,
         )
         self._peers: dict[Connection, SwarmPeer] = {}
+        self._tending = Tending(self._peers, self._picker, self._learning, self._loop.time())
         self._pipeline = Pipeline(
             layout, sink, self._picker, exchange.buffers, exchange.verifiers, self, self._peers.values
         )
@@ -100,7 +93,6 @@ class Swarm:
         self._report = Report(layout, self._picker, missing, on_event, self._loop.time())
         self._tasks: set[asyncio.Task[None]] = set()
         self._done: asyncio.Future[None] = self._loop.create_future()
-        self._pinged_at = self._loop.time()
 
     def add_peer(
         self,
@@ -155,35 +147,14 @@ class Swarm:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = self._loop.time()
-            for peer in list(self._peers.values()):
-                self._look_after(peer, now)
-            self._make_room(now)
+            self._tending.round(now, crowded=self._meetings.crowded)
             self._meetings.tidy()
-            if now - self._pinged_at > PING_SECONDS:
-                self._pinged_at = now
-                for connection in list(self._peers):
-                    connection.send(Ping())
             self._pipeline.fill_all()
             self._meetings.dial()
             self._tell()
             self._report.availability(now, len(self._peers))
             if now - self._report.progress_at > self._timeout:
                 self._give_up()
-
-    def _look_after(self, peer: SwarmPeer, now: float) -> None:
-        if peer.is_dead(now):
-            peer.connection.close(NetworkError(f"{peer.address} stalls."))
-        elif peer.stalls(now):
-            peer.snubbed = True
-            self._picker.snubbed(peer)
-        self._learning.ask(peer)
-
-    def _make_room(self, now: float) -> None:
-        """With all places taken and others waiting, the peer that has been of no use for longest gives way."""
-        if self._meetings.crowded and self._peers:
-            peer = min(self._peers.values(), key=lambda peer: peer.useful_at)
-            if now - peer.useful_at > USELESS_SECONDS:
-                peer.connection.close(NetworkError(f"{peer.address} gives nothing, and others wait."))
 
     # What the meetings say.
 

@@ -421,7 +421,7 @@ async def test_peers_that_hold_nothing_give_way_when_others_wait(
     honest: FileOffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many false peers as there are places: they answer, hold nothing, and stay."""
-    monkeypatch.setattr("dhtshare.transfer.swarm.USELESS_SECONDS", 0.3)
+    monkeypatch.setattr("dhtshare.transfer.tending.USELESS_SECONDS", 0.3)
 
     async def holds_nothing(raw: RawPeer) -> None:
         await raw.hear_a(Hello)
