@@ -42,11 +42,7 @@ from dhtshare.transfer.outbox import Outbox
 from dhtshare.transfer.parties import EncryptionNeededError, Expecting, Follower, Handler, Shared
 from dhtshare.transfer.ratelimit import Meter
 from dhtshare.transfer.sockets import acknowledged
-
-STUCK_SECONDS = 20.0
-FLOOR_RATE = 4096
-"""An answer that its peer takes more slowly than this (bytes a second), for so long, is no running transfer
-(threats.md, starting constants)."""
+from dhtshare.transfer.uptake import Uptake
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -84,8 +80,7 @@ class Connection(asyncio.BufferedProtocol):
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.moved_at = self.asked_at = self.received_at = self._loop.time()
-        self._serving_since = self._taken_at = self.opened_at
-        self._taken = 0
+        self._uptake = Uptake(self.sent, shared.limits.upload, self.opened_at)
         self._pending: dict[int, Expecting] = {}
         self._next_request = 1
         self._transport: asyncio.Transport | None = None
@@ -141,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
         if outbox.queued >= MAX_REQUESTS_IN_FLIGHT:
             raise RemoteProtocolError(f"{self.address} asks for more than it may at once.")
         if not outbox.queued:
-            self._serving_since = self._loop.time()
+            self._uptake.begins(self._loop.time())
         outbox.answer(answer)
 
     @property
@@ -151,12 +146,7 @@ class Connection(asyncio.BufferedProtocol):
             return True
         if self._outbox is None or not self._outbox.queued:
             return False
-        now = self._loop.time()
-        if now - self._serving_since < STUCK_SECONDS:
-            return True
-        if self._shared.limits.upload.rate:  # the cap is our doing: any byte counts
-            return now - self.moved_at < STUCK_SECONDS
-        return self.sent.rate(now) >= FLOOR_RATE
+        return self._uptake.runs(self._loop.time(), self.moved_at)
 
     def leaves_unread(self, seconds: float) -> bool:
         """Whether data for it is under way and the peer has taken none for so long, though we may send.
@@ -165,14 +155,9 @@ class Connection(asyncio.BufferedProtocol):
         """
         if self._outbox is None or self._transport is None or not self._outbox.queued_data:
             return False
-        now = self._loop.time()
         sock = self._transport.get_extra_info("socket")  # None at the end
         taken = acknowledged(sock) if sock is not None else None
-        taken = self.sent.total if taken is None else taken
-        if taken != self._taken:
-            self._taken, self._taken_at = taken, now
-        waited = now - max(self._taken_at, self._serving_since)
-        return waited > seconds and self._shared.limits.upload.delay(now) <= 0
+        return self._uptake.unread(seconds, self.sent.total if taken is None else taken, self._loop.time())
 
     def close(self, error: Exception | None = None, *, politely: bool = False) -> None:
         """End it now; `politely` lets what was written go out first."""

@@ -114,7 +114,7 @@ async def test_who_trickles_a_long_descriptor_does_not_keep_the_honest_waiting(
 
 async def test_a_taker_that_does_not_read_gives_way(offer: FileOffer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking for a chunk and leaving it unread must not hold a place as a running transfer does."""
-    monkeypatch.setattr("dhtshare.transfer.connection.STUCK_SECONDS", 0.5)
+    monkeypatch.setattr("dhtshare.transfer.uptake.STUCK_SECONDS", 0.5)
     monkeypatch.setattr("dhtshare.transfer.ratelimit.Meter.SPAN", 0.1)
     async with peer(offer, rules=PUBLIC, encryption="never") as (_, address):
         stuck = [await _stuck(address) for _ in range(MAX_PER_IP)]
