@@ -17,7 +17,6 @@ from dhtshare.transfer.codec import Frame, Unknown
 from dhtshare.transfer.inbox import Digest, Inbox
 from dhtshare.transfer.lines import CERTIFICATE, line_of
 from dhtshare.transfer.messages import (
-    MAX_REQUEST,
     MAX_REQUESTS_IN_FLIGHT,
     Ask,
     Cancel,
@@ -41,6 +40,7 @@ from dhtshare.transfer.messages import (
 from dhtshare.transfer.outbox import Outbox
 from dhtshare.transfer.parties import EncryptionNeededError, Expecting, Follower, Handler, Shared
 from dhtshare.transfer.ratelimit import Meter
+from dhtshare.transfer.requests import Requests
 from dhtshare.transfer.sockets import acknowledged
 from dhtshare.transfer.uptake import Uptake
 
@@ -81,8 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.moved_at = self.asked_at = self.received_at = self._loop.time()
         self._uptake = Uptake(self.sent, shared.limits.upload, self.opened_at)
-        self._pending: dict[int, Expecting] = {}
-        self._next_request = 1
+        self._requests = Requests(address)
         self._transport: asyncio.Transport | None = None
         self._inbox: Inbox | None = None
         self._outbox: Outbox | None = None
@@ -99,7 +98,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def requests_in_flight(self) -> int:
         """Requests of ours that have no answer yet."""
-        return len(self._pending)
+        return len(self._requests)
 
     @property
     def outbox(self) -> Outbox:
@@ -110,20 +109,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def ask(self, make: Callable[[int], Request], expecting: Expecting) -> int:
         """Send a request, made with the number that it gets; returns the number. Raises NetworkError."""
-        if len(self._pending) >= MAX_REQUESTS_IN_FLIGHT:
-            raise NetworkError(f"{self.address} leaves too many requests unanswered.")
-        number = self._next_request
-        self._next_request = number % MAX_REQUEST + 1
-        self._pending[number] = expecting
+        number = self._requests.add(expecting)
         self.asked_at = self._loop.time()
         if not self._say(make(number)):
-            del self._pending[number]
+            self._requests.unmade(number)
             raise NetworkError(f"The connection to {self.address} is closed.")
         return number
 
     def cancel(self, number: int) -> None:
         """The answer to this request is not wanted any more; it comes all the same, or a refusal, or it came."""
-        if number in self._pending:
+        if number in self._requests:
             self._say(Cancel(number))
 
     def send(self, message: Message) -> None:
@@ -142,7 +137,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def busy(self) -> bool:
         """Whether a transfer runs in either direction. Answers that the peer leaves unread are none."""
-        if self._pending:
+        if self._requests:
             return True
         if self._outbox is None or not self._outbox.queued:
             return False
@@ -225,9 +220,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._inbox is not None:
             self._inbox.close()
             self._inbox = None
-        pending, self._pending = list(self._pending.values()), {}
-        for expecting in pending:
-            expecting.lost(error)
+        self._requests.lose(error)
         for follower in list(self.followers):
             follower.closed(self)
         self._handler.closed(self)
@@ -238,7 +231,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def expects_data(self) -> bool:
-        return bool(self._pending)
+        return len(self._requests) > 0
 
     @property
     def receiving_rate(self) -> float:
@@ -257,9 +250,7 @@ class Connection(asyncio.BufferedProtocol):
             self._guarded(partial(self._dispatch, frame))
 
     def claim(self, data: Data, payload: memoryview | None) -> Digest:
-        expecting = self._pending.pop(data.request, None)
-        if expecting is None:
-            raise RemoteProtocolError(f"{self.address} answers a request that was never made.")
+        expecting = self._requests.take(data.request)
         return lambda: partial(self._guarded, expecting.digest(data, payload))
 
     def failed(self, error: RemoteProtocolError) -> None:
@@ -304,10 +295,7 @@ class Connection(asyncio.BufferedProtocol):
         self.moved_at = now
 
     def _place(self, message: Message, length: int) -> memoryview | None:
-        expecting = self._pending.get(getattr(message, "request", 0))
-        if expecting is None:
-            raise RemoteProtocolError(f"{self.address} answers a request that was never made.")
-        return expecting.place(length)
+        return self._requests.of(getattr(message, "request", 0)).place(length)
 
     def _dispatch(self, frame: Frame) -> None:
         message = frame.message
@@ -316,10 +304,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         match message:
             case Data() | Has() | Descriptor() | Members() | Refused():
-                expecting = self._pending.pop(message.request, None)
-                if expecting is None:
-                    raise RemoteProtocolError(f"{self.address} answers a request that was never made.")
-                expecting.answered(message, frame.payload)
+                self._requests.take(message.request).answered(message, frame.payload)
             case Get() | Ask() | GetDescriptor() | GetMembers():
                 self.asked_at = self._loop.time()
                 self._handler.requested(self, message)
