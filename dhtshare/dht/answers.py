@@ -95,10 +95,11 @@ class AnswerReader:
             return ()
         scope, scope_of, acceptable = self._scope, self._rules.scope_of, self._table.acceptable
         loopback = scope is not Scope.LAN or is_loopback(responder.host)
-        return tuple(
+        contacts = [
             contact
             for contact in unpack_contacts(message.contacts4, message.contacts6)
             if scope_of(contact.address.host) is scope
             and (loopback or not is_loopback(contact.address.host))
             and acceptable(contact)
-        )[:MAX_CONTACTS]
+        ]
+        return tuple(contacts[:MAX_CONTACTS])

@@ -59,14 +59,15 @@ class Closest:
         index = (self._own ^ wanted).bit_length()
         above = below = bisect_left(indexes, index)
         if above < len(indexes) and indexes[above] == index:
-            yield self._rows_of(index)
+            yield self.rows(index)
             above += 1
         if below:
-            yield [row for nearer in indexes[:below] for row in self._rows_of(nearer)]
+            yield [row for nearer in indexes[:below] for row in self.rows(nearer)]
         for farther in indexes[above:]:
-            yield self._rows_of(farther)
+            yield self.rows(farther)
 
-    def _rows_of(self, index: int) -> list[Row]:
+    def rows(self, index: int) -> list[Row]:
+        """Those of a bucket that may be named. The same list until it changes."""
         rows = self._rows.get(index)
         if rows is None:
             rows = self._rows[index] = [

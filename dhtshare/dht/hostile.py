@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from dhtshare.dht.contact import Contact, distance
+from dhtshare.dht.contact import Contact, Row, distance
 from dhtshare.dht.nodeid import bound_prefix
 from dhtshare.dht.routing import K, Table
 from dhtshare.network import Scope, ScopeRules
@@ -23,7 +23,7 @@ class LyingTable(Table):
     def nearest(self, target: bytes, count: int = K, *, loopback: bool = True) -> list[Contact]:
         return sorted(self._accomplices, key=lambda contact: contact.distance_to(target))[:count]
 
-    def group_key(self, target: bytes, count: int = K) -> int | None:
+    def group(self, target: bytes, count: int = K) -> tuple[int, list[Row]] | None:
         return None
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from dhtshare.dht import seats
 from dhtshare.dht.adapter import AdaptedTable, Bucket, TableNode
 from dhtshare.dht.closest import UNNAMED_AFTER_FAILURES, Closest
-from dhtshare.dht.contact import ID_BITS, Contact
+from dhtshare.dht.contact import ID_BITS, Contact, Row
 from dhtshare.dht.diversity import port_allowed
 from dhtshare.dht.freshness import Freshness, farthest_first, unfilled
 from dhtshare.dht.nodeid import is_bound
@@ -189,15 +189,14 @@ class Table(AdaptedTable):
         """The `count` closest nameable contacts to a target, closest first. Without `loopback` addresses if so."""
         return self._closest.nearest(target, count, loopback=loopback)
 
-    def group_key(self, target: bytes, count: int = K) -> int | None:
-        """A number that is equal for targets with equal k closest, as long as `version` stays; None if that is unclear.
+    def group(self, target: bytes, count: int = K) -> tuple[int, list[Row]] | None:
+        """A bucket's index and its rows where these are the `count` closest to all targets in it, None elsewhere.
 
-        It is clear where the target's own bucket holds exactly `count` nameable nodes, as almost every
-        bucket asked about does; answers for it can be kept packed.
+        The list is the same one until they are others, so an answer can be kept packed beside it.
         """
         index = self._index(target)
-        bucket = self.buckets.get(index)
-        return index if bucket is not None and len(bucket.nodes) == count else None
+        rows = self._closest.rows(index) if index in self.buckets else []
+        return (index, rows) if len(rows) == count else None
 
     def liveliest(self) -> list[Known]:
         """Everybody in a bucket, whoever gave a sign of life last first."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dhtshare.dht.compact import CONTACT4_BYTES, CONTACT6_BYTES, pack_address, pack_contacts
-from dhtshare.dht.contact import ID_BYTES
+from dhtshare.dht.contact import ID_BYTES, Row
 from dhtshare.dht.counters import Counters
 from dhtshare.dht.messages import TARGET_KEY, Answer, Body, Code, Failure, Handler, Method, Request
 from dhtshare.dht.rates import RequestRates, Verdict
@@ -75,8 +75,7 @@ class Responder:
         self._counters = counters
         self._mint = TokenMint(network, rng, now)
         self._rates = None if scope is Scope.LAN else RequestRates()
-        self._packed: dict[tuple[int, bool], tuple[bytes, bytes]] = {}
-        self._packed_version = -1
+        self._packed: dict[tuple[int, bool], tuple[list[Row], tuple[bytes, bytes]]] = {}
         self._methods: dict[int, _Method] = {
             Method.PING: _PING,
             Method.FIND_NODE: _Method(None, True, False),
@@ -91,7 +90,6 @@ class Responder:
         self.node_id = node_id
         self._table = table
         self._packed.clear()
-        self._packed_version = -1
 
     def answer(self, data: bytes, sender: Address, now: float) -> Served:
         """The answer to one request. Raises MalformedError for bytes that are none."""
@@ -207,18 +205,18 @@ class Responder:
         return self._failure(message_id(data), Failure(Code.UNSUPPORTED), sender, token, limit), None
 
     def _closest_packed(self, target: bytes, asker: Address, left: int) -> tuple[bytes, bytes]:
-        """The closest contacts that fit into `left` bytes, packed; whole groups come from a cache."""
+        """The closest contacts that fit into `left` bytes, packed; whole buckets come from a cache."""
         table = self._table
         loopback = self._scope is not Scope.LAN or is_loopback(asker.host)
-        if self._packed_version != table.version:
-            self._packed.clear()
-            self._packed_version = table.version
-        group = table.group_key(target)
-        found = None if group is None else self._packed.get((group, loopback))
-        if found is None:
+        group = table.group(target)
+        index, rows = group or (0, [])
+        kept = self._packed.get((index, loopback))
+        if kept is not None and kept[0] is rows:
+            found = kept[1]
+        else:
             found = pack_contacts(table.nearest(target, MAX_CONTACTS, loopback=loopback))
             if group is not None:
-                self._packed[group, loopback] = found
+                self._packed[index, loopback] = rows, found
         if len(found[0]) + len(found[1]) + _CONTACTS_HEADER_BYTES <= left:
             return found
         width = CONTACT6_BYTES if found[1] else CONTACT4_BYTES

@@ -328,16 +328,36 @@ def test_the_edge_of_a_bucket_is_in_it() -> None:
         assert contact not in table
 
 
-def test_answers_kept_packed_are_told_apart_by_version() -> None:
+def test_answers_kept_packed_are_told_apart_by_the_list_that_they_are_of() -> None:
     table, contacts = full()
     target = contacts[3].node_id
-    assert table.group_key(target) == FAR
+    group = table.group(target)
+    assert group is not None
+    index, rows = group
+    assert index == FAR
+    assert {row.contact for row in rows} == set(table.nearest(target))
     version, named = table.version, table.nearest(target)
     table.asked(*contacts[3], 90.0)
     assert (table.version, table.nearest(target)) == (version, named), "a sign of life changes no answer"
+    assert table.answered(in_bucket(FAR - 1, 999), 91.0)
+    again = table.group(target)
+    assert again is not None
+    assert again[1] is rows, "nor does anything in another bucket"
     table.dismiss(contacts[3])
     assert table.version > version
-    assert table.group_key(target) is None, "nineteen are not all that are asked for"
+    assert table.group(target) is None, "nineteen are not all that are asked for"
+    assert table.answered(contacts[3], 92.0)
+    other = table.group(target)
+    assert other is not None
+    assert other[1] is not rows
+
+
+def test_no_group_where_one_of_the_bucket_may_not_be_named() -> None:
+    table, contacts = full()
+    assert table.group(contacts[3].node_id) is not None
+    for second in (1.0, 2.0):
+        table.failed(contacts[0], 30.0 + second)
+    assert table.group(contacts[3].node_id) is None, "somebody of another bucket is named instead"
 
 
 def test_the_liveliest_come_first() -> None:
