@@ -42,7 +42,6 @@ def unpack_address(raw: bytes) -> Address | None:
     return None
 
 
-@lru_cache(maxsize=REMEMBERED)
 def pack_contact(contact: Contact) -> bytes:
     """26 or 38 bytes."""
     return contact.node_id + pack_address(contact.address)

@@ -35,6 +35,8 @@ class SizeEstimate:
     lookups behind the median may be of a time when the network, or what we knew of it, was smaller.
     """
 
+    __slots__ = ("_estimates",)
+
     def __init__(self) -> None:
         self._estimates: list[float] = []
 

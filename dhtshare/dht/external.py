@@ -25,6 +25,8 @@ class ExternalAddress:
     `believed` is where to start: what an earlier life believed, or what an interface of this machine says.
     """
 
+    __slots__ = ("_fixed", "_rests_on", "_voices", "host")
+
     def __init__(self, configured: str | None = None, believed: str | None = None) -> None:
         self.host = configured or believed
         self._fixed = configured is not None

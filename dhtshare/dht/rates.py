@@ -21,7 +21,7 @@ IGNORE_SECONDS = 60.0
 RECORDS_PER_SECOND = 2000 / 60
 RECORDS_BURST = 2000
 MAX_KEYS = 16_384  # counts still running at once; of requests each one runs a tenth of a second
-_FEW_KEYS = 16  # of so many none is worth being forgotten
+_FEW_KEYS = 8  # of so many none is worth being forgotten
 
 
 class RateMeter:

@@ -55,6 +55,20 @@ _NOTHING: Served = ([], None)
 class Responder:
     """Answers requests. `now` is monotonic; `wall` gives Unix seconds."""
 
+    __slots__ = (
+        "_counters",
+        "_methods",
+        "_mint",
+        "_network",
+        "_packed",
+        "_rates",
+        "_scope",
+        "_table",
+        "_wall",
+        "client",
+        "node_id",
+    )
+
     def __init__(
         self,
         network: bytes,

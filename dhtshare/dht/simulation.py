@@ -58,6 +58,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class VirtualTransport:
     """One node's end of the virtual network."""
 
+    __slots__ = ("_network", "address")
+
     def __init__(self, network: VirtualNetwork, address: Address) -> None:
         self._network = network
         self.address = address
