@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from dhtshare.content.chunks import chunk_size
 from dhtshare.content.descriptor import FileDescriptor, decode
@@ -55,7 +55,8 @@ def adopt_known(unfinished: Unfinished, catalogue: Catalogue) -> int:
 
 
 def _adopt_chunks(unfinished: Unfinished, catalogue: Catalogue) -> int:
-    """The missing chunks that other contents of the library have, too: their descriptors say so, their bytes prove it.
+    """The missing chunks that are the same bytes as one that is here, or that other contents of the library have, too:
+    their descriptors say so, their bytes prove it.
 
     Reads the chunk hashes of all larger files here: 32 MB for a library of 1 TB.
     """
@@ -68,7 +69,7 @@ def _adopt_chunks(unfinished: Unfinished, catalogue: Catalogue) -> int:
             wanted[descriptor.chunk_hash(chunk)].append(index)
     if not wanted:
         return 0
-    gained = 0
+    gained = _adopt_own(unfinished, wanted)
     for content, found in _shared_chunks(wanted.keys(), catalogue):
         for place in catalogue.places(content):
             with contextlib.suppress(OSError):  # of reading only: `store` raises DiskError
@@ -80,6 +81,24 @@ def _adopt_chunks(unfinished: Unfinished, catalogue: Catalogue) -> int:
                 finally:
                     os.close(fd)
     unfinished.reused += gained
+    return gained
+
+
+def _adopt_own(unfinished: Unfinished, wanted: Mapping[bytes, list[int]]) -> int:
+    """What an earlier run left has some of them: it ended before all that is the same was stored."""
+    layout, gained = unfinished.layout, 0
+    for index in list(unfinished.have):
+        file, chunk, _, _ = layout.slot(index)
+        descriptor = layout.descriptor_of(file)
+        indexes = wanted.get(descriptor.chunk_hash(chunk), []) if descriptor is not None else []
+        if all(other in unfinished.have for other in indexes):
+            continue
+        opened = unfinished.open_chunk(index)
+        try:
+            with contextlib.suppress(OSError):  # of reading only: `store` raises DiskError
+                gained += _copy(opened.fd, opened.offset, opened.length, indexes, unfinished)
+        finally:
+            os.close(opened.fd)
     return gained
 
 

@@ -72,6 +72,23 @@ def test_a_chunk_that_comes_twice_is_taken_twice(catalogue: Catalogue, tmp_path:
     fetch.close()
 
 
+@pytest.mark.parametrize("rotten", [False, True])
+def test_what_an_earlier_run_left_brings_what_is_the_same(catalogue: Catalogue, tmp_path: Path, rotten: bool) -> None:
+    """It ended before all the zeros were stored."""
+    data = bytes(MIB) + noise(MIB, "between") + bytes(3 * MIB)
+    first = Unfinished.open(tmp_path / "out", "sparse", Layout.of(describe(data)), kind=Kind.FILE)
+    first.store(2, bytes(MIB))
+    first.close()
+    if rotten:
+        with first.part.open("r+b") as file:
+            file.seek(2 * MIB)
+            file.write(b"x")
+    fetch = Unfinished.open(tmp_path / "out", "sparse", Layout.of(describe(data)), kind=Kind.FILE)
+    assert adopt_known(fetch, catalogue) == (0 if rotten else 3 * MIB)
+    assert list(fetch.missing()) == ([0, 1, 3, 4] if rotten else [1])
+    fetch.close()
+
+
 @pytest.mark.parametrize("harm", ["rotten", "shorter", "gone", "a folder now"])
 def test_what_the_catalogue_says_is_not_believed(
     catalogue: Catalogue, fetch: Unfinished, tmp_path: Path, harm: str
