@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import tempfile
 import time
@@ -24,6 +25,7 @@ INTERRUPTED = (130, -signal.SIGINT)  # a shell tells both as 130
 #: What Python itself says when it is interrupted while it starts or ends, before or after any line of ours runs.
 COMPLAINTS = ("Traceback", "Exception ignored", "Warning", "never awaited", "was destroyed")
 OUR_FRAME = "/dhtshare/"
+_LOADING = re.compile("<frozen importlib.*ResourceWarning|Enable tracemalloc")  # Python, of a module half read
 
 
 @dataclass(slots=True)
@@ -132,13 +134,14 @@ class Stories:
         tally = self.tallies[name]
         tally.cut_off += ended.code in INTERRUPTED
         tally.ended_well += ended.code == 0
-        complains = any(complaint in ended.stderr for complaint in COMPLAINTS)
-        if complains and OUR_FRAME not in ended.stderr:
+        said = "\n".join(line for line in ended.stderr.splitlines() if not _LOADING.search(line))
+        complains = any(complaint in said for complaint in COMPLAINTS)
+        if complains and OUR_FRAME not in said:
             tally.python_starting += 1
         elif complains or ended.code not in (*INTERRUPTED, 0):
-            self._wrong(name, f"ended with {ended.code}: {ended.stdout[-300:]} {ended.stderr[-1200:]}")
-        elif ended.code == 130 and ended.stdout and ended.result.get("error", {}).get("code") != 130:
-            self._wrong(name, f"the last line does not tell it: {ended.stdout[-300:]}")
+            self._wrong(name, f"ended with {ended.code}: {ended.stdout[-300:]} {said[-1200:]}")
+        elif ended.code == 130 and ended.stdout and "event" in ended.result:
+            self._wrong(name, f"neither a result nor an error comes last: {ended.stdout[-300:]}")
 
     def _look_for_temporary_files(self, name: str, running: Running, home: Home) -> None:
         left = [path.name for path in home.path.glob(f".*{running.process.pid}*")] if home.path.exists() else []
