@@ -42,7 +42,7 @@ def test_a_published_file_is_found_by_word_and_fetched_whole(nodes: list[Node], 
     assert (fetched["reused"], fetched["discarded"]) == (0, 0)
     assert 0 < fetched["seconds"] < 60
     assert fetched["sources"] == [
-        {"address": nodes[1].address, "chunks": 4, "bytes": path.stat().st_size, "bad_chunks": 0}
+        {"address": nodes[1].address, "chunks": 4, "bytes": path.stat().st_size, "bad_chunks": 0, "incoming": False}
     ]
     assert [entry.name for entry in target.parent.iterdir()] == [path.name], "only the content is left"
 
