@@ -47,8 +47,9 @@ def churn(*arguments: str) -> dict[str, Any]:
 def announce(*arguments: str) -> dict[str, Any]:
     """Requests that one publisher sends per file: at first, with the read-back, and by renewals of half a day.
 
-    In that time each provider record is renewed eleven times and each entry once. `--entries 0` leaves the entries
-    out, whose signatures take most of the time, and `--hours` says for how long renewals are counted.
+    In that time each provider record is renewed eleven times and each entry once. `renewal_per_file` is what announcing
+    the provider records takes each time; at first they are read back, too, which takes as much again. `--entries 0`
+    leaves the entries out, whose signatures take most of the time; `--hours` is how long renewals are counted.
     """
     chosen = _options(arguments, nodes=1000, files=10_000, seed=1, entries=1, hours=RENEWAL_HOURS)
 
@@ -58,6 +59,8 @@ def announce(*arguments: str) -> dict[str, Any]:
             net.settle(chosen.nodes)
             provider, indexer = net.people[0], net.people[1]
             costs = {"providers": await _cost(provider, chosen, lambda number: provider.share(number, ()))}
+            renewed = costs["providers"][f"next_{chosen.hours}_hours_per_file"]
+            costs["providers"]["renewal_per_file"] = round(renewed / int(chosen.hours), 3)
             if chosen.entries:
                 costs["entries_and_providers"] = await _cost(
                     indexer, chosen, lambda number: indexer.share(number, _words(number))
