@@ -32,6 +32,8 @@ RUN_BYTES = MAX_PAYLOAD_BYTES // 4
 COPIES_AT_ONCE = 16
 """Of what is the same bytes as a chunk that came, before others have the thread."""
 
+RUNS_ON_THE_WAY = 3
+
 RUNS_UNTIL_CHUNKS = 64
 """Towards the end of a file its chunks are asked one by one, so that all peers get a share of the last ones."""
 
@@ -95,13 +97,13 @@ class Pipeline:
 
     def fill(self, peer: SwarmPeer) -> None:
         """Ask the peer for as much as its window holds, once there is room for several requests."""
-        connection, size = peer.connection, peer.window.size
-        if peer.in_flight > size - peer.window.batch:
+        connection, room = peer.connection, self._room(peer)
+        if peer.in_flight > room - peer.window.batch:
             return
         while not (self._stopped or peer.retired or connection.choked) and connection.is_open:
             if not peer.window.proven and any(job.peer is peer for job in self._jobs):
                 return  # what came is not verified yet: nobody is trusted with a second chunk before
-            if peer.in_flight >= peer.window.size or connection.requests_in_flight >= MAX_REQUESTS_PER_PEER:
+            if peer.in_flight >= room or connection.requests_in_flight >= MAX_REQUESTS_PER_PEER:
                 return
             now = self._loop.time()
             most = self._longest_run(peer)
@@ -127,6 +129,12 @@ class Pipeline:
         if self._jobs:
             self._last_checked = self._loop.create_future()
             await self._last_checked
+
+    def _room(self, peer: SwarmPeer) -> int:
+        """How many bytes may be asked of the peer at a time. Where it is asked for long runs, more than one of them:
+        a run is through only when its last byte came, and meanwhile the next must be on its way."""
+        run = self._longest_run(peer) if peer.window.proven else 0
+        return max(peer.window.size, RUNS_ON_THE_WAY * run) if run > MIN_CHUNK_SIZE else peer.window.size
 
     def _longest_run(self, peer: SwarmPeer) -> int:
         """How many bytes to ask the peer for at a time of chunks that follow each other in a file."""

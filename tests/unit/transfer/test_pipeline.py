@@ -15,7 +15,7 @@ from dhtshare.errors import DiskError
 from dhtshare.transfer.buffers import Buffers
 from dhtshare.transfer.messages import MAX_DATA_BYTES, Get, Reason, Refused
 from dhtshare.transfer.picker import Picker
-from dhtshare.transfer.pipeline import COPIES_AT_ONCE, RUN_BYTES, RUNS_UNTIL_CHUNKS, Pipeline
+from dhtshare.transfer.pipeline import COPIES_AT_ONCE, RUN_BYTES, RUNS_ON_THE_WAY, RUNS_UNTIL_CHUNKS, Pipeline
 from dhtshare.transfer.repeats import known_repeats
 from dhtshare.transfer.runs import bits_of
 from dhtshare.transfer.source import SwarmPeer
@@ -295,6 +295,17 @@ async def test_what_others_were_asked_for_too_is_cancelled_when_it_is_here() -> 
     assert first.cancelled == asked
     assert on.sink.stored == [0]
     assert on.buffers.promised == 0
+
+
+async def test_the_next_runs_are_on_their_way_before_one_is_through() -> None:
+    """A run is one answer: asked for one at a time, a fast line stood still between two of them."""
+    on = Bench(zeros(200))
+    fast = on.join(FAST)
+    assert len(open_gets(fast)) >= RUNS_ON_THE_WAY
+    for _ in range(5):
+        (number, *_) = fast.expecting
+        fast.receive(number, bytes(MAX_DATA_BYTES))
+        assert len(open_gets(fast)) >= RUNS_ON_THE_WAY - 1
 
 
 async def test_a_run_that_is_refused_is_asked_of_others() -> None:
