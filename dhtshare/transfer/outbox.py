@@ -93,9 +93,7 @@ class Outbox:
     def flush(self) -> None:
         """Send small frames now, unless an answer is under way."""
         if not self._serving and self._writable.is_set() and self._small:
-            data, self._small, self._small_bytes = b"".join(self._small), [], 0
-            self._transport.write(data)
-            self._on_sent(len(data))
+            self._write_small()
 
     def answer(self, answer: Answer) -> None:
         """Send this when its turn comes."""
@@ -143,10 +141,13 @@ class Outbox:
     async def _send_small(self) -> None:
         await self._writable.wait()
         if self._small:
-            data, self._small, self._small_bytes = b"".join(self._small), [], 0
-            self._transport.write(data)
-            self._on_sent(len(data))
+            self._write_small()
             await self._writable.wait()
+
+    def _write_small(self) -> None:
+        data, self._small, self._small_bytes = b"".join(self._small), [], 0
+        self._transport.write(data)
+        self._on_sent(len(data))
 
     async def _serve(self) -> None:
         """Send answers until none is left or small frames wait."""

@@ -33,6 +33,7 @@ COPIES_AT_ONCE = 16
 """Of what is the same bytes as a chunk that came, before others have the thread."""
 
 RUNS_ON_THE_WAY = 3
+"""One that comes, one that the peer sends next, and one that is being asked for."""
 
 RUNS_UNTIL_CHUNKS = 64
 """Towards the end of a file its chunks are asked one by one, so that all peers get a share of the last ones."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dhtshare.transfer.lines import Patience, SocketLine
 
 PIECE_BYTES = 128 << 10
-"""Enciphered or deciphered at a time: eight records, 50 µs, and small enough to stay in a core's cache."""
+"""Enciphered or deciphered at a time: eight records, small enough to stay in a core's cache."""
 
 
 MOST_OWN_BYTES = 16 << 10
