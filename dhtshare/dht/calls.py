@@ -1,8 +1,8 @@
 """One request under way: when it is late, when it is sent again, when it is given up. Pure.
 
 A call has three outcomes and one warning. The warning, *late*, comes after the contact's usual delay;
-a lookup then gives its slot to somebody else, while the same datagram is sent once more under the same
-id and the call goes on waiting. An answer to either sending counts.
+a lookup then gives its slot to somebody else, while the same datagram is sent twice more under the same
+id, as long apart, and the call goes on waiting. An answer to any sending counts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from dhtshare.dht.messages import Body, Reply
 from dhtshare.dht.wire import ResponseMessage
 from dhtshare.errors import NetworkError
 
-SENDINGS = 2  # the first and one retransmission
-PATIENCE = 2.0  # the wait after the retransmission, in first waits
+SENDINGS = 3  # at 10 % loss one live node in 150 fails so, with two sendings one in 28
 PARTS_GAP_SECONDS = 0.5  # how long the further datagrams of an answer may lag behind the last one
 
 
@@ -64,11 +63,10 @@ class Call:
         self._first: ResponseMessage | None = None
         self._parts: dict[int, Body] = {}
 
-    def sent(self, now: float) -> float:
-        """The datagram went out. Seconds until the next look at the clock."""
+    def sent(self, now: float) -> None:
+        """The datagram went out."""
         self.sendings += 1
         self.sent_at = now
-        return self.wait if self.sendings < SENDINGS else self.wait * PATIENCE
 
     @property
     def started_answering(self) -> bool:

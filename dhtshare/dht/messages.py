@@ -103,7 +103,7 @@ class Reply:
 
 
 class NoAnswer(NetworkError):  # noqa: N818 - an outcome of the network, named as in the protocol
-    """A node did not answer within its time, one retransmission included."""
+    """A node did not answer within its time, retransmissions included."""
 
 
 class Refused(NetworkError):  # noqa: N818

@@ -26,7 +26,7 @@ from dhtshare.network import REMEMBERED, Address, Scope
 
 K = 20
 FEW_CONTACTS = 8
-EVICT_AFTER_FAILURES = 4  # at 10 % loss and one retransmission a live node fails so in 2 of a million rows
+EVICT_AFTER_FAILURES = 4  # at 20 % loss a live node fails so in 5 of a million rows
 CHECK_PAUSE_SECONDS = 10.0  # between two checks of one failing node
 FRESH_SECONDS = 600.0  # a node heard of within this needs no ping before it keeps its place
 _NEVER = float("-inf")
@@ -122,7 +122,7 @@ class Table(AdaptedTable):
         return False
 
     def failed(self, contact: Contact, now: float) -> bool:
-        """A call to it, retransmission included, stayed without answer. True if that evicted it."""
+        """A call to it, retransmissions included, stayed without answer. True if that evicted it."""
         node = self._known(contact)
         if node is None:
             return False

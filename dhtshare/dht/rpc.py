@@ -135,7 +135,7 @@ class Rpc(AdaptedProtocol):
     async def call(self, contact: Contact, method: int, body: Body, *, prove: bool = False) -> Reply:
         """Ask one node. With `prove` the request surely carries a token, fetched by a ping if need be.
 
-        Raises NoAnswer (timed out, one retransmission included) or Refused. A contact with UNKNOWN_ID
+        Raises NoAnswer (timed out, retransmissions included) or Refused. A contact with UNKNOWN_ID
         may answer under any id; else an answer under another id is NoAnswer and costs the contact its
         place in the table.
         """
@@ -196,8 +196,8 @@ class Rpc(AdaptedProtocol):
             self._finish(call)
 
     def _send_call(self, call: Call) -> None:
-        wait = call.sent(self._loop.time())
-        call.timer = self._loop.call_later(wait, self._timeout, call.identifier)
+        call.sent(self._loop.time())
+        call.timer = self._loop.call_later(call.wait, self._timeout, call.identifier)
         self._send(call.datagram, call.contact.address)
         if self.on_asked is not None:
             self.on_asked(call.contact.address)
@@ -209,7 +209,8 @@ class Rpc(AdaptedProtocol):
         elif call.sendings < SENDINGS:
             self.counters.retransmissions += 1
             self._send_call(call)
-            call.listener.late()
+            if call.sendings == 2:
+                call.listener.late()
         else:
             self._finish(call)
             self.counters.timeouts += 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 
-from dhtshare.dht.calls import PATIENCE
+from dhtshare.dht.calls import SENDINGS
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.figures import Figures
 from dhtshare.dht.lookup import Lookup
@@ -88,8 +88,8 @@ class TimedLookup:
         delay = self._delays.between(self._asker, contact)
         if dead or delay > wait:
             self._at(wait, lambda: self._lookup.late(contact))
-        if dead or delay > wait * (1 + PATIENCE):
-            self._at(wait * (1 + PATIENCE), lambda: self._lookup.failed(contact))
+        if dead or delay > wait * SENDINGS:
+            self._at(wait * SENDINGS, lambda: self._lookup.failed(contact))
         else:
             self._at(delay, lambda: self._answer(contact))
 

@@ -36,7 +36,7 @@ from dhtshare.errors import MalformedError
 
 ITEM_OVERHEAD = 10  # MessagePack headers of a record with its numbers
 AT_ONCE = 4  # datagrams under way to one holder; more would only wait in its socket
-TRIES = 3  # each with one retransmission: at 15 % loss one datagram in two thousand fails
+TRIES = 3  # each with two retransmissions: at 15 % loss one datagram in a hundred thousand fails
 LONGEST_BUSY_WAIT = 70.0
 _CHECK_OVERHEAD = 8  # MessagePack headers of one entry that is asked about
 _CHECK_HEAD = 48  # the publisher's key and the keys of the fields
