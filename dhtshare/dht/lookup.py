@@ -21,6 +21,7 @@ from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dhtshare.dht.behind import MAX_CONTACTS_PER_ANSWER, Behind, Question
 from dhtshare.dht.candidate import Candidate, State
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.diversity import Diversity
@@ -30,9 +31,7 @@ APPROACH = 3  # requests in flight of a lookup on its way (alpha), dealt to its 
 WIDE = 8  # once answers stop bringing closer contacts
 STALLED_AFTER = 3  # answers in a row without a closer contact
 MAX_REQUESTS_PER_PATH = 64
-MAX_CONTACTS_PER_ANSWER = 20
 MAX_UNCOUNTED = 8  # requests of a path to contacts that diversity keeps from counting
-EDGE = 4  # contacts asked for their own neighbours where some of the closest failed
 MAX_VIEW = 256  # contacts that a path remembers
 
 
@@ -73,6 +72,7 @@ class Lookup:
         self._scope = scope
         self._candidates: dict[Contact, Candidate] = {}
         self._ids: dict[bytes, Contact] = {}  # ids that answered
+        self._behind = Behind(target)
         self._paths: list[_Path] = []
         self.add_paths(seeds, paths)
 
@@ -160,18 +160,9 @@ class Lookup:
                     break
         return found
 
-    def edge(self) -> list[Contact]:
-        """Whom to ask for their own neighbours once the lookup is done; nobody where nobody failed.
-
-        Answers name the 20 closest to the target, dead ones among them. Where some of these failed, those
-        that take their places lie behind, and are named by the farthest of the closest.
-        """
-        closest = self.closest()
-        if not closest:
-            return []
-        farthest = closest[-1].distance_to(self.target)
-        failed = sum(c.state is State.FAILED and c.distance < farthest for c in self._candidates.values())
-        return closest[-EDGE:] if failed else []
+    def behind(self) -> list[Question]:
+        """Whom to ask for others that may stand among the closest, once the lookup is done; see `Behind`."""
+        return self._behind.questions(self._candidates.values(), self.closest(), self.k)
 
     def hops(self, contact: Contact) -> int:
         """How many answers led to the contact, itself included."""

@@ -110,36 +110,40 @@ class _Walk:
 
     async def look_behind(self) -> None:
         """Where some of the closest are dead, find those who take their places."""
-        edge = self._lookup.edge()
-        if not edge:
-            return
-        awaited = set(edge)
+        while questions := self._lookup.behind():
+            self.result.asked += len(questions)
+            await self._ask_behind(questions)
+            await self.run()
+
+    async def _ask_behind(self, questions: Sequence[tuple[Contact, bytes]]) -> None:
+        """Until each of them was answered or is late."""
+        awaited = set(questions)
         over: asyncio.Future[None] = self._loop.create_future()
         calls: list[Call | None] = []
 
-        def ended(contact: Contact) -> None:
-            awaited.discard(contact)
+        def ended(question: tuple[Contact, bytes]) -> None:
+            awaited.discard(question)
             if not awaited and not over.done():
                 over.set_result(None)
 
-        def ask(contact: Contact) -> None:
+        def ask(question: tuple[Contact, bytes]) -> None:
+            contact, other = question
+
             def replied(reply: Reply) -> None:
                 self._lookup.named(contact, reply.contacts)
-                ended(contact)
+                ended(question)
 
-            listener = Listener(replied, lambda _error: ended(contact), lambda: ended(contact))
-            calls.append(self._rpc.start(contact, Method.FIND_NODE, {TARGET_KEY: contact.node_id}, listener))
+            listener = Listener(replied, lambda _error: ended(question), lambda: ended(question))
+            calls.append(self._rpc.start(contact, Method.FIND_NODE, {TARGET_KEY: other}, listener))
 
-        for contact in edge:
-            ask(contact)
+        for question in questions:
+            ask(question)
         try:
             await over
         finally:
             for call in calls:
                 if call is not None:
                     self._rpc.cancel(call)
-        self.result.asked += len(edge)
-        await self.run()
 
     def finish(self) -> WalkResult:
         result = self.result

@@ -6,12 +6,11 @@ import random
 
 import pytest
 
+from dhtshare.dht.behind import ASKED_FOR_EACH, MAX_CONTACTS_PER_ANSWER, MAX_QUESTIONS
 from dhtshare.dht.candidate import State
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.lookup import (
     APPROACH,
-    EDGE,
-    MAX_CONTACTS_PER_ANSWER,
     MAX_REQUESTS_PER_PATH,
     MAX_UNCOUNTED,
     MAX_VIEW,
@@ -76,7 +75,7 @@ def test_who_knows_nobody_is_done_at_once() -> None:
     assert lookup.next_requests() == []
     assert lookup.done
     assert lookup.closest() == []
-    assert lookup.edge() == []
+    assert lookup.behind() == []
 
 
 def test_we_are_never_asked_neither_as_a_seed_nor_as_named() -> None:
@@ -381,27 +380,62 @@ def test_widened_it_goes_on_to_more_of_the_closest() -> None:
     assert distances(lookup.closest(3)) == [1, 2, 3]
 
 
-def test_nobody_is_asked_for_its_neighbours_where_nobody_failed() -> None:
-    lookup = lan(ats(*range(1, 31)))
-    drain(lookup)
-    assert lookup.edge() == []
-
-
-def test_where_some_of_the_closest_failed_the_farthest_tell_who_lies_behind() -> None:
-    lookup = lan(ats(*range(1, 31)), k=10)
+def dead_among(lookup: Lookup, dead: set[int]) -> None:
+    """Those at these distances fail, everybody else answers and names nobody."""
     while requests := lookup.next_requests():
         for contact in requests:
-            if contact.distance_to(TARGET) in (2, 5):
+            if contact.distance_to(TARGET) in dead:
                 lookup.failed(contact)
             else:
                 lookup.answered(contact, [])
-    assert distances(lookup.closest()) == [1, 3, 4, 6, 7, 8, 9, 10, 11, 12]
-    assert distances(lookup.edge()) == [9, 10, 11, 12]
-    assert len(lookup.edge()) == EDGE
-    lookup.named(at(12), ats(0x0C00))
+
+
+def test_nobody_is_asked_for_others_where_nobody_failed() -> None:
+    lookup = lan(ats(*range(1, 31)))
+    drain(lookup)
+    assert lookup.behind() == []
+
+
+def test_where_some_of_the_closest_failed_those_nearest_to_what_lies_behind_are_asked_for_it() -> None:
+    lookup = lan(ats(*range(1, 25)))
+    dead_among(lookup, {2, 5, 7})
+    assert distances(lookup.closest())[-1] == 23, "three of the closest were not among the first 20"
+    middle = lookup.closest()[9]
+    assert middle.distance_to(TARGET) == 13 == 0b1101
+    asked = [(contact.distance_to(TARGET), int.from_bytes(other, "big")) for contact, other in lookup.behind()]
+    assert asked == [(14, 14), (15, 14), (16, 16), (17, 16)]
+    assert lookup.behind() == [], "nobody is asked for the same twice"
+    lookup.named(at(17), ats(0x0C00))
     assert not lookup.done  # until somebody looks whether that changes anything
-    assert lookup.next_requests() == []
+    assert distances(lookup.next_requests()) == []
     assert lookup.done
+
+
+def test_where_there_are_too_few_all_of_what_lies_behind_is_asked_for() -> None:
+    lookup = lan(ats(*range(1, 21)))
+    dead_among(lookup, {2, 5, 7})
+    others = {int.from_bytes(other, "big") for _, other in lookup.behind()}
+    assert others == {0b1110, 0b10000, 0b100000}
+
+
+def test_whoever_is_named_for_what_lies_behind_is_asked_in_turn_and_there_is_an_end_to_it() -> None:
+    lookup = lan(ats(*range(1, 21)))
+    dead_among(lookup, {2, 5, 7})
+    total, nearer = 0, 1 << 20
+    while questions := lookup.behind():
+        assert len(questions) == len(set(questions))
+        total += len(questions)
+        for contact, other in questions:
+            nearer -= 1
+            lookup.named(contact, [at(int.from_bytes(other, "big") ^ nearer)])
+            dead_among(lookup, set())
+    assert ASKED_FOR_EACH < total <= MAX_QUESTIONS
+
+
+def test_where_no_more_than_an_answer_holds_were_heard_of_nobody_lies_behind() -> None:
+    lookup = lan(ats(*range(1, 20)))
+    dead_among(lookup, {2, 5, 7})
+    assert lookup.behind() == []
 
 
 def test_a_failure_beyond_the_closest_asks_nobody_again() -> None:
@@ -411,7 +445,7 @@ def test_a_failure_beyond_the_closest_asks_nobody_again() -> None:
     lookup.answered(at(1), [])
     lookup.answered(at(2), [])
     drain(lookup)
-    assert lookup.edge() == []
+    assert lookup.behind() == []
 
 
 # ---- diversity in global scopes ------------------------------------------------------------------------------

@@ -182,9 +182,8 @@ def test_a_walk_cancelled_while_it_looks_behind_the_dead_leaves_nothing_either()
         ours, others = star(net, 20)
         for node in others[:3]:
             net.datagrams.silence(contact_of(node).address)
-        edge = others[-1].rpc.counters
         task = asyncio.ensure_future(ours.walk(TARGET))
-        while edge.requests < 2:  # once on the way, once for its own neighbours
+        while all(node.rpc.counters.requests < 2 for node in others):  # once on the way, once for who stands behind
             await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -260,8 +259,8 @@ def test_a_region_too_dense_for_the_network_is_said_to_be_suspicious_and_walked_
     tell(story)
 
 
-def test_who_stands_behind_dead_ones_is_found_by_asking_the_farthest_of_the_closest() -> None:
-    """All tables name the same 20, six of them dead; the six that take their places are known to the edge alone."""
+def test_who_stands_behind_dead_ones_is_found_by_asking_those_nearest_to_there() -> None:
+    """All tables name the same 20, six of them dead; the six that take their places are known to the farthest alone."""
 
     async def story(net: Net) -> None:
         ours, others = star(net, 20)
