@@ -73,6 +73,8 @@ class Lookup:
         self._candidates: dict[Contact, Candidate] = {}
         self._ids: dict[bytes, Contact] = {}  # ids that answered
         self._behind = Behind(target)
+        self._heard = Diversity(scope)
+        self._crowded = False  # among all that were heard of are too many of one owner
         self._paths: list[_Path] = []
         self.add_paths(seeds, paths)
 
@@ -205,6 +207,7 @@ class Lookup:
             if candidate is None:
                 candidate = Candidate(contact, contact.distance_to(self.target), hops)
                 self._candidates[contact] = candidate
+                self._crowded = not self._heard.admit(contact.address) or self._crowded
             path.known.add(contact)
             insort(path.view, candidate)
             if candidate.distance < path.closest:
@@ -221,7 +224,7 @@ class Lookup:
         uncounted: list[Candidate] = []
         waiting = False
         counted = 0
-        diversity = None if self._scope is Scope.LAN else Diversity(self._scope)
+        diversity = Diversity(self._scope) if self._crowded else None
         ids = self._ids
         for candidate in path.view:
             state = candidate.state
