@@ -15,7 +15,7 @@ from dhtshare.network import Address
 MAX_ADDRESSES = 1024
 _FORGOTTEN_AT_ONCE = 8  # one in so many
 _NEVER = float("-inf")
-_NOTE = struct.Struct(f"={TOKEN_BYTES}sddd")  # token, when it came, smoothed round-trip time, its deviation
+_NOTE = struct.Struct(f"={TOKEN_BYTES}sdff")  # token, when it came, smoothed round-trip time, its deviation
 
 
 class PeerBook:
