@@ -18,6 +18,7 @@ from dhtshare.errors import NetworkError
 
 SENDINGS = 3  # at 10 % loss one live node in 150 fails so, with two sendings one in 28
 PARTS_GAP_SECONDS = 0.5  # how long the further datagrams of an answer may lag behind the last one
+PARTS_SECONDS = 5.0  # and behind the first: who sends them drop by drop holds nobody up for ever
 
 
 class Timer(Protocol):
@@ -41,6 +42,7 @@ class Call:
     __slots__ = (
         "_first",
         "_parts",
+        "_parts_until",
         "contact",
         "datagram",
         "identifier",
@@ -62,6 +64,7 @@ class Call:
         self.timer: Timer | None = None
         self._first: ResponseMessage | None = None
         self._parts: dict[int, Body] = {}
+        self._parts_until: float | None = None
 
     def sent(self, now: float) -> None:
         """The datagram went out."""
@@ -81,6 +84,12 @@ class Call:
             if message.part == 0:
                 self._first = message
         return len(self._parts) == self._first.parts
+
+    def rest(self, now: float) -> float:
+        """A datagram came and was not the last. Seconds to wait on for the others."""
+        if self._parts_until is None:
+            self._parts_until = now + PARTS_SECONDS
+        return min(PARTS_GAP_SECONDS, self._parts_until - now)
 
     @property
     def answer(self) -> tuple[ResponseMessage, tuple[Body, ...], bool]:

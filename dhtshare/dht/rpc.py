@@ -14,7 +14,7 @@ from typing import Protocol
 
 from dhtshare.dht.adapter import AdaptedProtocol
 from dhtshare.dht.answers import AnswerReader
-from dhtshare.dht.calls import PARTS_GAP_SECONDS, SENDINGS, Call, Listener
+from dhtshare.dht.calls import SENDINGS, Call, Listener
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.counters import Counters
 from dhtshare.dht.messages import Body, Code, Handler, Method, NoAnswer, Refused, Reply
@@ -263,7 +263,7 @@ class Rpc(AdaptedProtocol):
         else:
             if call.timer is not None:
                 call.timer.cancel()
-            call.timer = self._loop.call_later(PARTS_GAP_SECONDS, self._timeout, msg_id)
+            call.timer = self._loop.call_later(call.rest(self._loop.time()), self._timeout, msg_id)
 
     def _complete(self, call: Call) -> None:
         self._finish(call)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from dhtshare.dht.answers import WrongId
-from dhtshare.dht.calls import PARTS_GAP_SECONDS, SENDINGS, Call, Listener
+from dhtshare.dht.calls import PARTS_GAP_SECONDS, PARTS_SECONDS, SENDINGS, Call, Listener
 from dhtshare.dht.compact import pack_contacts
 from dhtshare.dht.contact import UNKNOWN_ID, Contact
 from dhtshare.dht.messages import TARGET_KEY, Body, Code, Failure, Method, NoAnswer, Refused, Reply
@@ -163,6 +163,25 @@ def test_parts_that_never_come_are_waited_for_a_moment() -> None:
         assert (reply.parts, reply.complete) == (({2: 0}, {2: 2}), False)
         assert PARTS_GAP_SECONDS <= net.loop.time() - began < PARTS_GAP_SECONDS + 0.1
         assert node.contacts == 1, "it did answer"
+
+    tell(story)
+
+
+@pytest.mark.parametrize("parts", [2, MAX_PARTS])
+def test_an_answer_that_comes_drop_by_drop_is_not_waited_for_without_end(parts: int) -> None:
+    async def story(net: Net) -> None:
+        node, hostile = net.node("10.0.0.1"), net.stranger("10.0.0.2")
+
+        def drip(data: bytes, sender: Address) -> None:
+            for number in range(200):  # the last part never comes
+                datagram = response(message_id(data), ID, {2: number}, part=number % (parts - 1), parts=parts)
+                net.loop.call_later(0.8 * PARTS_GAP_SECONDS * number, hostile.send, datagram, sender)
+
+        hostile.answer = drip
+        began = net.loop.time()
+        reply = await node.rpc.call(Contact(UNKNOWN_ID, hostile.address), Method.PING, {})
+        assert net.loop.time() - began < PARTS_SECONDS + 0.5
+        assert not reply.complete
 
     tell(story)
 
