@@ -138,3 +138,24 @@ def test_a_liar_on_one_path_keeps_no_honest_node_off_the_other(seed: int, liars:
             lookup.answered(contact, rng.sample(lying, 20) if contact in lying else near[:20])
     asked = {candidate.contact for candidate in lookup.candidates() if candidate.state is State.ANSWERED}
     assert set(near[:20]) <= asked
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 1 << 32))
+def test_the_order_in_which_an_answer_names_contacts_changes_nothing(seed: int) -> None:
+    """Answers kept packed for a whole bucket are in the order of whoever asked first (`serving`)."""
+    rng = random.Random(seed)
+    nodes = population(rng, 100, networks=200)
+    target, seeds = rng.randbytes(20), rng.sample(nodes, 5)
+    tables = {node: rng.sample(nodes, 20) for node in nodes}
+
+    def asked(order: random.Random) -> list[Contact]:
+        lookup = Lookup(target, OWN, seeds, scope=Scope.IPV4)
+        requests: list[Contact] = []
+        while new := lookup.next_requests():
+            requests += new
+            for contact in new:
+                lookup.answered(contact, order.sample(tables[contact], 20))
+        return requests
+
+    assert asked(random.Random(1)) == asked(random.Random(2))
