@@ -19,8 +19,8 @@ from dhtshare.content.keywords import collection_words, words_for
 from dhtshare.content.paths import safe_name
 from dhtshare.errors import DhtshareError, DiskError, InterruptedByUserError, UsageError
 from dhtshare.library.catalogue import Catalogue
-from dhtshare.library.nofollow import real_path
 from dhtshare.library.records import Kind, Member, NewItem, Place
+from dhtshare.nofollow import real_path
 
 ANNOUNCED_MEMBER_BYTES = 1 << 20  # members this large are announced for themselves too (design.md, section 4)
 

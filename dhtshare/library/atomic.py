@@ -10,7 +10,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from dhtshare.library.faults import disk_error
+from dhtshare.faults import disk_error
 
 PRIVATE = 0o600
 

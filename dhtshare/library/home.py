@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from dhtshare.errors import AlreadyRunningError, DiskError, UsageError
-from dhtshare.library.faults import disk_error
+from dhtshare.faults import disk_error
 
 _PRIVATE_FOLDER = 0o700
 #: sockaddr_un holds 108 bytes on Linux and 104 on macOS, the closing NUL included.

@@ -12,9 +12,9 @@ import sqlite3
 from pathlib import Path
 
 from dhtshare.errors import DiskError
+from dhtshare.faults import disk_error
 from dhtshare.library.atomic import sync_folder
 from dhtshare.library.database import Database
-from dhtshare.library.faults import disk_error
 
 #: Up to here a check at every start costs at most a few tenths of a second.
 ALWAYS_CHECKED_BYTES = 16 << 20

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Iterable
 
-from dhtshare.library.nofollow import open_beneath, open_folder, walk
+from dhtshare.nofollow import open_beneath, open_folder, walk
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 

@@ -17,13 +17,13 @@ from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.layout import ChunkSlot, Layout
 from dhtshare.content.open_chunk import OpenChunk
 from dhtshare.errors import DiskError
+from dhtshare.faults import disk_error
 from dhtshare.library.catalogue import Catalogue
-from dhtshare.library.faults import disk_error
 from dhtshare.library.handles import OpenFiles
 from dhtshare.library.layouts import Layouts
-from dhtshare.library.nofollow import open_file
 from dhtshare.library.records import Item, State, StoredPlace
 from dhtshare.library.unfinished import Unfinished
+from dhtshare.nofollow import open_file
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EINVAL)
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dhtshare.content.layout import ChunkSlot, Layout
 from dhtshare.library.handles import OpenFiles
 from dhtshare.library.landing import make_empty, sync_file
-from dhtshare.library.nofollow import open_beneath
+from dhtshare.nofollow import open_beneath
 
 #: fsyncs in flight at once: file systems commit them together, so four threads take half the time of one.
 _SYNC_THREADS = 4

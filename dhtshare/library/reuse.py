@@ -15,8 +15,8 @@ from dhtshare.content.chunks import chunk_size
 from dhtshare.content.descriptor import FileDescriptor, decode
 from dhtshare.content.layout import Layout
 from dhtshare.library.catalogue import Catalogue
-from dhtshare.library.nofollow import open_file
 from dhtshare.library.unfinished import Unfinished
+from dhtshare.nofollow import open_file
 
 HASH_BYTES = 32
 

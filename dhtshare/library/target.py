@@ -16,9 +16,9 @@ from dhtshare.content.layout import Layout
 from dhtshare.content.paths import MAX_NAME_BYTES
 from dhtshare.errors import UsageError
 from dhtshare.library.landing import parts
-from dhtshare.library.nofollow import open_beneath, walk
 from dhtshare.library.records import Kind
 from dhtshare.library.rehash import Reader
+from dhtshare.nofollow import open_beneath, walk
 
 _LAST_NUMBER = 999
 

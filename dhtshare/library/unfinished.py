@@ -16,18 +16,18 @@ from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.layout import Layout
 from dhtshare.content.open_chunk import OpenChunk
 from dhtshare.errors import DiskError, LocalProtocolError, UsageError
+from dhtshare.faults import disk_error
 from dhtshare.library.boot import boot_tag
-from dhtshare.library.faults import disk_error
 from dhtshare.library.finishing import Finishing
 from dhtshare.library.in_use import InUse
 from dhtshare.library.ledger import Ledger
-from dhtshare.library.nofollow import open_file, real_path
 from dhtshare.library.part_files import PartFiles
 from dhtshare.library.records import Kind, Place
 from dhtshare.library.rehash import Reader
 from dhtshare.library.resume import claim_part, forget_junk, has_part, resume
 from dhtshare.library.space import check_space
 from dhtshare.library.target import IfExists, choose
+from dhtshare.nofollow import open_file, real_path
 
 __all__ = ["IfExists", "Unfinished"]
 

@@ -2,17 +2,19 @@
 
 Invariants: in each set a place (content, publisher) is filled at most once; a record is listed only under
 keys of words that it carries, a withdrawal only where an entry was; of two records of one place the higher
-sequence number stands, and of equal ones the withdrawal.
+sequence number stands, and of equal ones the withdrawal; `_aged` has each record once, the networks apart, of
+each the first to expire first.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from dhtshare.content.keywords import keyword_key
 from dhtshare.dht.records.budget import Budget, Candidate
+from dhtshare.dht.records.by_age import ByAge, age_key
 from dhtshare.dht.records.entry import Entry, Withdrawal, reread
 from dhtshare.dht.records.held import (
     Held,
@@ -25,7 +27,7 @@ from dhtshare.dht.records.held import (
     without_member,
 )
 from dhtshare.dht.records.limits import ENTRY_OVERHEAD, ENTRY_TTL, KEY_OVERHEAD, Verdict
-from dhtshare.dht.records.signed import place_of, publisher_of, sequence_of
+from dhtshare.dht.records.signed import expiry_of, place_of, publisher_of, sequence_of
 
 _EMPTY: HeldSet = ()
 
@@ -38,6 +40,7 @@ class EntrySets:
         self._budget = budget
         self._limits = budget.limits
         self._sets: dict[bytes, HeldSet] = {}
+        self._aged: ByAge[Held] = ByAge(key=_age)
         self.version = 0  # grows when a key appears or goes
         budget.join(self)
 
@@ -47,6 +50,11 @@ class EntrySets:
     def get(self, key: bytes) -> HeldSet:
         """The set of a key, expired records included until the next `expire`."""
         return self._sets.get(key, _EMPTY)
+
+    @property
+    def size(self) -> int:
+        """How many records there are, each counted once."""
+        return len(self._aged)
 
     def keys(self) -> Iterable[bytes]:
         """Every key with a set."""
@@ -67,18 +75,24 @@ class EntrySets:
         """
         assert not self._sets
         sets: defaultdict[bytes, list[Held]] = defaultdict(list)
+        restored = []
         for held, keys in records:
             cost = len(held.raw) + ENTRY_OVERHEAD + KEY_OVERHEAD * (len(keys) - 1)
             if not keys or not self._budget.has_room(1, cost):
                 continue
             held.keys = len(keys)
-            self._budget.charge(1, cost)
+            held.tag = self._budget.shared(held.tag)
+            if isinstance(held, HeldWithdrawal):
+                held.under = tuple(keys)
+            self._budget.charge(held.tag, 1, cost)
+            restored.append(held)
             for key in keys:
                 sets[key].append(held)
         self._sets = {key: in_order(members) for key, members in sets.items()}
+        self._aged = ByAge(restored, key=_age)
         self.version += 1
 
-    def put(self, entry: Entry, numbers: Sequence[int], tag: bytes, deadline: float) -> list[Verdict]:
+    def put(self, entry: Entry, numbers: Sequence[int], tag: bytes, deadline: float, now: float) -> list[Verdict]:
         """Store a verified entry under the words of these numbers; one verdict each."""
         cost = len(entry.raw) + ENTRY_OVERHEAD + KEY_OVERHEAD * len(numbers)
         if not self._budget.make_room(1, cost):
@@ -100,7 +114,7 @@ class EntrySets:
                 self._drop_everywhere(old)  # words that the publisher has taken away
         verdicts = []
         for number in numbers:
-            verdict = self._admit(keys[number], fresh)
+            verdict = self._admit(keys[number], fresh, now)
             if verdict is Verdict.STORED:
                 self._attach(keys[number], fresh)
             verdicts.append(verdict)
@@ -108,6 +122,9 @@ class EntrySets:
 
     def withdraw(self, withdrawal: Withdrawal, keys: Sequence[bytes], deadline: float) -> list[Verdict]:
         """Put a verified withdrawal where the publisher's entry for that content is held; one verdict a key."""
+        # What it replaces may stay under other keys: an older withdrawal does.
+        if not self._budget.make_room(1, len(withdrawal.raw) + ENTRY_OVERHEAD + KEY_OVERHEAD * (len(keys) - 1)):
+            return [Verdict.FULL] * len(keys)
         place = place_of(withdrawal.raw)
         tombstone = HeldWithdrawal(withdrawal.raw, b"", deadline)
         verdicts = []
@@ -120,13 +137,14 @@ class EntrySets:
             elif _seniority(old) >= _seniority(tombstone):
                 verdicts.append(Verdict.STALE)
             else:
-                tombstone.tag = old.tag
+                if not tombstone.keys:
+                    tombstone.tag = old.tag
                 for listed in self._keys_of(old) or [key]:
                     self._swap(listed, old, tombstone)
                 verdicts.append(Verdict.STORED)
         return verdicts
 
-    def adopt(self, withdrawal: Withdrawal, key: bytes, tag: bytes, deadline: float) -> Verdict:
+    def adopt(self, withdrawal: Withdrawal, key: bytes, tag: bytes, deadline: float, now: float) -> Verdict:
         """Keep a verified withdrawal that another holder has, though the entry never was here."""
         verdict = self.withdraw(withdrawal, [key], deadline)[0]
         if verdict is not Verdict.UNKNOWN:
@@ -134,7 +152,7 @@ class EntrySets:
         tombstone = HeldWithdrawal(withdrawal.raw, tag, deadline)
         if not self._budget.make_room(1, len(withdrawal.raw) + ENTRY_OVERHEAD):
             return Verdict.FULL
-        verdict = self._admit(key, tombstone)
+        verdict = self._admit(key, tombstone, now)
         if verdict is Verdict.STORED:
             self._attach(key, tombstone)
         return verdict
@@ -151,40 +169,50 @@ class EntrySets:
             held.deadline -= seconds
 
     def expire(self, now: float) -> int:
-        """Let go what is past its deadline. The number of listings that went."""
-        return self._remove_if(lambda held: held.deadline <= now)
+        """Let go what is past its deadline. The number of records that went."""
+        past = self._aged.past(lambda held: held.deadline <= now)
+        for held in past:
+            self.evict(held)
+        return len(past)
 
-    def candidates(self) -> Iterator[Candidate]:
-        """Each record once, for the budget."""
-        seen: set[int] = set()
-        for members in self._sets.values():
-            for held in members:
-                if held.keys > 1:
-                    if id(held) in seen:
-                        continue
-                    seen.add(id(held))
-                yield Candidate(held.tag, held.deadline - ENTRY_TTL, _cost(held), id(held))
+    def oldest(self, tag: bytes) -> Candidate | None:
+        """The first record of this network to expire, for the budget; about when it was signed."""
+        held = self._aged.oldest(tag)
+        return None if held is None else Candidate(held.deadline - ENTRY_TTL, held)
 
-    def evict(self, references: Iterable[Hashable]) -> None:
-        """Let go the records with these references, under all their keys."""
-        gone = set(references)
-        if gone:
-            self._remove_if(lambda held: id(held) in gone)
+    def evict(self, reference: Held) -> None:
+        """Let a record go, under all its keys."""
+        for key in reference.under if isinstance(reference, HeldWithdrawal) else self._keys_of(reference):
+            self._detach(key, reference)
 
     # ---- one set -------------------------------------------------------------------------------
 
-    def _admit(self, key: bytes, held: Held) -> Verdict:
+    def _admit(self, key: bytes, held: Held, now: float) -> Verdict:
+        """Whether a record may stand under a key; what is past, or too much of one network, leaves for it."""
         members = self.get(key)
         if member(members, place_of(held.raw)) is held:
             return Verdict.STORED
-        limits = self._limits
-        if len(members) >= limits.of_publisher_per_key:
-            publisher = publisher_of(held.raw)
-            if sum(publisher_of(other.raw) == publisher for other in members) >= limits.of_publisher_per_key:
-                return Verdict.FULL
-        if len(members) >= limits.entries_per_key:
+        if self._is_full(members, held):
+            for other in members:
+                if other.deadline <= now:
+                    self.evict(other)
+            members = self.get(key)
+        if self._is_crowd(members, held):
+            return Verdict.FULL
+        if len(members) >= self._limits.entries_per_key:
             return self._displace(key, members, held.tag)
         return Verdict.STORED
+
+    def _is_full(self, members: HeldSet, held: Held) -> bool:
+        return len(members) >= self._limits.entries_per_key or self._is_crowd(members, held)
+
+    def _is_crowd(self, members: HeldSet, held: Held) -> bool:
+        """Whether the publisher of this record has as many there as one may have."""
+        most = self._limits.of_publisher_per_key
+        if len(members) < most:
+            return False
+        publisher = publisher_of(held.raw)
+        return sum(publisher_of(other.raw) == publisher for other in members) >= most
 
     def _displace(self, key: bytes, members: HeldSet, tag: bytes) -> Verdict:
         """A full set takes a network's entry in exchange for the oldest of the one with most entries."""
@@ -199,9 +227,14 @@ class EntrySets:
         """The keys that list it; known of entries only, a withdrawal has forgotten its words."""
         if isinstance(held, HeldWithdrawal):
             return []
-        words = cast(Entry, reread(held.raw)).words
-        keys = (keyword_key(self._network, word) for word in words)
-        return [key for key in keys if member(self.get(key), place_of(held.raw)) is held]
+        listed: list[bytes] = []
+        for word in cast(Entry, reread(held.raw)).words:
+            if len(listed) == held.keys:
+                break
+            key = keyword_key(self._network, word)
+            if member(self.get(key), place_of(held.raw)) is held:
+                listed.append(key)
+        return listed
 
     def _drop_everywhere(self, held: Held) -> None:
         if held.keys:
@@ -219,12 +252,21 @@ class EntrySets:
             return
         self.version += not members
         self._sets[key] = with_member(members, held)
+        if isinstance(held, HeldWithdrawal):
+            held.under = (*held.under, key)
+        if not held.keys:
+            held.tag = self._budget.shared(held.tag)
+            self._aged.add(held)
         self._charge(held, 1)
 
     def _detach(self, key: bytes, held: Held) -> None:
         members = without_member(self._sets[key], held)
         self._keep(key, members)
+        if isinstance(held, HeldWithdrawal):
+            held.under = tuple(other for other in held.under if other != key)
         self._charge(held, -1)
+        if not held.keys:
+            self._aged.remove(held)
 
     def _keep(self, key: bytes, members: HeldSet) -> None:
         if members:
@@ -236,20 +278,16 @@ class EntrySets:
     def _charge(self, held: Held, step: int) -> None:
         cost = _cost(held)
         held.keys += step
-        self._budget.charge(bool(held.keys) - bool(held.keys - step), _cost(held) - cost)
-
-    def _remove_if(self, goes: Callable[[Held], bool]) -> int:
-        removed = 0
-        for key, members in list(self._sets.items()):
-            for held in members:
-                if goes(held):
-                    self._detach(key, held)
-                    removed += 1
-        return removed
+        self._budget.charge(held.tag, bool(held.keys) - bool(held.keys - step), _cost(held) - cost)
 
 
 def _seniority(held: Held) -> tuple[int, bool]:
     return sequence_of(held.raw), isinstance(held, HeldWithdrawal)
+
+
+def _age(held: Held) -> bytes:
+    """By the signed expiry, which no correction of the clock changes."""
+    return age_key(held.tag, expiry_of(held.raw), id(held).to_bytes(8, "big"))
 
 
 def _cost(held: Held) -> int:

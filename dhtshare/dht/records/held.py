@@ -30,9 +30,16 @@ class Held:
 
 
 class HeldWithdrawal(Held):
-    """A withdrawal, kept to its expiry where the entry was."""
+    """A withdrawal, kept to its expiry where the entry was. `under`: the keys of the sets that list it.
 
-    __slots__ = ()
+    An entry names its words, a withdrawal does not.
+    """
+
+    __slots__ = ("under",)
+
+    def __init__(self, raw: bytes, tag: bytes, deadline: float) -> None:
+        super().__init__(raw, tag, deadline)
+        self.under: tuple[bytes, ...] = ()
 
 
 HeldSet = tuple[Held, ...]

@@ -1,17 +1,18 @@
 """Who says that it holds what: provider records by content key, within caps. Pure.
 
-Invariant: a key holds at most one record of each UDP address, and at most the cap; a refused record leaves
-everything as it was.
+Invariants: a key holds at most one record of each UDP address, and at most the cap; a refused record leaves
+everything as it was; `_aged` names each record once, the networks apart, of each the oldest first.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import cast
+from collections.abc import Iterable, Iterator, Sequence
 
+from dhtshare.content.keys import KEY_BYTES
 from dhtshare.dht.records.budget import Budget, Candidate
+from dhtshare.dht.records.by_age import ByAge, age_key
 from dhtshare.dht.records.limits import (
     MAX_PROVIDERS_PER_ADDRESS,
     PROVIDER_BYTES,
@@ -20,7 +21,6 @@ from dhtshare.dht.records.limits import (
 )
 from dhtshare.dht.records.provider import (
     DEADLINE_BYTES,
-    HELD_BYTES,
     SOURCE_BYTES,
     ProviderClaim,
     deadline_of,
@@ -43,7 +43,13 @@ class ProviderSets:
         self._budget = budget
         self._limit = budget.limits.providers_per_key
         self._sets: dict[bytes, bytes] = {}
+        self._aged: ByAge[bytes] = ByAge()
         budget.join(self)
+
+    @property
+    def size(self) -> int:
+        """How many records there are."""
+        return len(self._aged)
 
     def keys(self) -> Iterable[bytes]:
         """Every key with a record."""
@@ -67,12 +73,13 @@ class ProviderSets:
         if not self._budget.make_room(1, PROVIDER_BYTES):
             return Verdict.FULL
         source = record[:SOURCE_BYTES]
-        others = [one for one in kept(self._sets.get(key, b"")) if not one.startswith(source)]
+        held = list(kept(self._sets.get(key, b"")))
+        others = [one for one in held if not one.startswith(source)]
         if not self._has_place(others) or self._is_crowd(others, source):
             others = [one for one in others if deadline_of(one) > now]
             if self._is_crowd(others, source) or not (self._has_place(others) or self._displace(others, source)):
                 return Verdict.FULL
-        self._keep(key, [*others, record])
+        self._keep(key, held, [*others, record])
         return Verdict.STORED
 
     def live(self, key: bytes, now: float) -> list[bytes]:
@@ -92,8 +99,10 @@ class ProviderSets:
     def gone(self, sender: Address, keys: Sequence[bytes] | None) -> int:
         """The sender holds the contents of these keys, or anything at all, no longer. The number that went."""
         source = source_of(sender)
-        named = list(self._sets) if keys is None else [key for key in keys if key in self._sets]
-        return sum(self._remove(key, source) for key in named if source in self._sets[key])
+        if keys is None:
+            at = slice(-KEY_BYTES - SOURCE_BYTES, -KEY_BYTES)
+            keys = [named[-KEY_BYTES:] for named in self._aged.of(tag_of(source, self._scope)) if named[at] == source]
+        return sum(self._remove(key, source) for key in keys)
 
     def elapse(self, seconds: float) -> None:
         """Each record ends so much earlier."""
@@ -101,30 +110,25 @@ class ProviderSets:
             self._sets[key] = b"".join(
                 with_deadline(one[:-DEADLINE_BYTES], deadline_of(one) - seconds) for one in kept(raw)
             )
+        self._aged = ByAge(self._named(key, one) for key, raw in self._sets.items() for one in kept(raw))
 
     def expire(self, now: float) -> int:
         """Let go what is past its deadline. The number that went."""
-        removed = 0
-        for key, raw in list(self._sets.items()):
-            live = [one for one in kept(raw) if deadline_of(one) > now]
-            if len(live) * HELD_BYTES < len(raw):
-                removed += len(raw) // HELD_BYTES - len(live)
-                self._keep(key, live)
-        return removed
+        past = self._aged.past(lambda named: _ends(named) <= now)
+        return sum(self._remove(*_key_and_source(named)) for named in past)
 
-    def candidates(self) -> Iterator[Candidate]:
-        """Each record once, for the budget."""
-        for key, raw in self._sets.items():
-            for one in kept(raw):
-                source = one[:SOURCE_BYTES]
-                since = deadline_of(one) - PROVIDER_TTL
-                yield Candidate(tag_of(source, self._scope), since, PROVIDER_BYTES, key + source)
+    def oldest(self, tag: bytes) -> Candidate | None:
+        """The oldest record of this network, for the budget."""
+        named = self._aged.oldest(tag)
+        return None if named is None else Candidate(_ends(named) - PROVIDER_TTL, named)
 
-    def evict(self, references: Iterable[Hashable]) -> None:
-        """Let these go: each a key and, behind it, a source."""
-        for reference in references:
-            raw = cast(bytes, reference)
-            self._remove(raw[:-SOURCE_BYTES], raw[-SOURCE_BYTES:])
+    def evict(self, reference: bytes) -> None:
+        """Let a record go."""
+        self._remove(*_key_and_source(reference))
+
+    def _named(self, key: bytes, record: bytes) -> bytes:
+        """All that finds a record again, as it is sorted: network and deadline | source | key."""
+        return age_key(tag_of(record, self._scope), record[-DEADLINE_BYTES:], record[:SOURCE_BYTES] + key)
 
     def _has_place(self, others: list[bytes]) -> bool:
         return len(others) < self._limit
@@ -146,15 +150,28 @@ class ProviderSets:
         return True
 
     def _remove(self, key: bytes, source: bytes) -> int:
-        before = list(kept(self._sets[key]))
-        after = [one for one in before if not one.startswith(source)]
-        self._keep(key, after)
-        return len(before) - len(after)
+        held = list(kept(self._sets.get(key, b"")))
+        others = [one for one in held if not one.startswith(source)]
+        self._keep(key, held, others)
+        return len(held) - len(others)
 
-    def _keep(self, key: bytes, records: list[bytes]) -> None:
-        grown = len(records) - len(self._sets.get(key, b"")) // HELD_BYTES
-        self._budget.charge(grown, grown * PROVIDER_BYTES)
-        if records:
-            self._sets[key] = b"".join(records)
+    def _keep(self, key: bytes, before: Sequence[bytes], after: Sequence[bytes]) -> None:
+        """Under this key stood those records; now stand these."""
+        if after:
+            self._sets[key] = b"".join(after)
         else:
             self._sets.pop(key, None)
+        for one in set(before).difference(after):
+            self._aged.remove(self._named(key, one))
+            self._budget.charge(tag_of(one, self._scope), -1, -PROVIDER_BYTES)
+        for one in set(after).difference(before):
+            self._aged.add(self._named(key, one))
+            self._budget.charge(tag_of(one, self._scope), 1, PROVIDER_BYTES)
+
+
+def _key_and_source(named: bytes) -> tuple[bytes, bytes]:
+    return named[-KEY_BYTES:], named[-KEY_BYTES - SOURCE_BYTES : -KEY_BYTES]
+
+
+def _ends(named: bytes) -> int:
+    return deadline_of(named[: -KEY_BYTES - SOURCE_BYTES])

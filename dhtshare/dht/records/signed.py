@@ -71,6 +71,11 @@ def expires_of(raw: bytes) -> int:
     return int.from_bytes(raw[_EXPIRES], "big")
 
 
+def expiry_of(raw: bytes) -> bytes:
+    """The same as it stands there, 4 bytes."""
+    return raw[_EXPIRES]
+
+
 def place_of(raw: bytes) -> bytes:
     """What a publisher can fill only once in a set: content and publisher. Sorts as (content, publisher) does."""
     return raw[_PLACE]

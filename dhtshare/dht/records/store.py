@@ -48,7 +48,7 @@ class RecordStore:
         left = _time_left(entry, wall)
         if left is None:
             return [Verdict.EXPIRED] * len(numbers)
-        return self.entries.put(entry, numbers, tag, now + left)
+        return self.entries.put(entry, numbers, tag, now + left, now)
 
     def withdraw(self, withdrawal: Withdrawal, keys: Sequence[bytes], *, now: float, wall: float) -> list[Verdict]:
         """Put a withdrawal in the place of what it takes back."""
@@ -64,7 +64,7 @@ class RecordStore:
         if isinstance(record, Entry):
             return min(self.put_entry(record, numbers, tag, now=now, wall=wall), default=Verdict.UNKNOWN)
         left = _time_left(record, wall)
-        return Verdict.EXPIRED if left is None else self.entries.adopt(record, key, tag, now + left)
+        return Verdict.EXPIRED if left is None else self.entries.adopt(record, key, tag, now + left, now)
 
     def put_provider(self, key: bytes, sender: Address, claim: ProviderClaim, *, now: float) -> Verdict:
         """Write down the sender as a provider, for 3 hours."""
@@ -101,10 +101,8 @@ class RecordStore:
     def counts(self) -> StoreCounts:
         """Walks everything: for `status`, not for every request."""
         withdrawals = sum(isinstance(held, HeldWithdrawal) for held, _ in self.entries.records())
-        signed = sum(1 for _ in self.entries.candidates())
-        providers = sum(1 for _ in self.providers.candidates())
         keys = len(set(self.entries.keys()) | set(self.providers.keys()))
-        return StoreCounts(signed - withdrawals, withdrawals, providers, keys)
+        return StoreCounts(self.entries.size - withdrawals, withdrawals, self.providers.size, keys)
 
 
 def _time_left(record: Entry | Withdrawal, wall: float) -> float | None:

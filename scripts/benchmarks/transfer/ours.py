@@ -12,7 +12,7 @@ from dhtshare.content.chunks import chunk_count
 from dhtshare.content.paths import PART_SUFFIX, dot_name
 from dhtshare.library.boot import boot_tag
 from dhtshare.library.claims import BITMAP_SUFFIX, Claims
-from dhtshare.library.nofollow import open_folder
+from dhtshare.nofollow import open_folder
 from scripts.benchmarks.transfer.contest import Run
 from scripts.benchmarks.transfer.ground import cpu_seconds
 from tests.processes import Network, Node

@@ -3,25 +3,90 @@
 from __future__ import annotations
 
 import random
-from itertools import groupby
-from typing import cast
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import NamedTuple, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dhtshare.dht.records.budget import Candidate, fairest_victims
+from dhtshare.dht.records.budget import Budget
 from dhtshare.dht.records.entry import Entry, Withdrawal, reread
-from dhtshare.dht.records.limits import PROVIDER_TTL, StoreLimits, Verdict
+from dhtshare.dht.records.limits import (
+    ENTRY_OVERHEAD,
+    ENTRY_TTL,
+    KEY_OVERHEAD,
+    PROVIDER_BYTES,
+    PROVIDER_TTL,
+    StoreLimits,
+    Verdict,
+)
 from dhtshare.dht.records.paging import page
-from dhtshare.dht.records.provider import ProviderClaim
+from dhtshare.dht.records.provider import ProviderClaim, answered, deadline_of
 from dhtshare.dht.records.query import Query
 from dhtshare.dht.records.signed import place_of
-from dhtshare.network import Address, Scope
-from tests.unit.records.records_fakes import WALL, entry, key, store, withdrawal
+from dhtshare.dht.records.store import RecordStore
+from dhtshare.network import Address, Scope, network_tag
+from tests.unit.records.records_fakes import NETWORK, WALL, entry, key, store, withdrawal
 
 WORDS = ("one", "two", "three", "four")
+KEYS = {key(word): word for word in WORDS}
 LIVES = (50.0, 500.0, 5000.0)
+TAGS = (b"", b"a", b"ab", network_tag("10.0.0.1", Scope.LAN))  # some begin like others; one provides as well
+
+
+class Piece(NamedTuple):
+    """One record as the naive model of fair eviction sees it: all that is held, walked anew each time."""
+
+    tag: bytes
+    since: float
+    cost: int
+    raw: bytes
+    under: tuple[bytes, ...]
+
+
+def pieces(kept: RecordStore) -> dict[Hashable, Piece]:
+    """Everything in a store, by what tells records apart."""
+    found: dict[Hashable, Piece] = {}
+    for held, keys in kept.entries.records():
+        cost = len(held.raw) + ENTRY_OVERHEAD + KEY_OVERHEAD * (len(keys) - 1)
+        found[id(held)] = Piece(held.tag, held.deadline - ENTRY_TTL, cost, held.raw, tuple(keys))
+    for content_key, records in kept.providers.records():
+        for raw in records:
+            tag = network_tag(answered(raw)[0], kept.scope)
+            since = deadline_of(raw) - PROVIDER_TTL
+            found[content_key, raw] = Piece(tag, since, PROVIDER_BYTES, raw, (content_key,))
+    return found
+
+
+class WatchedBudget(Budget):
+    """Each time that a record gives way: room was needed, and it was the oldest of the network with most bytes."""
+
+    kept: RecordStore
+    asked: tuple[int, int]
+    on_evicted: Callable[[Piece], None]
+
+    def make_room(self, records: int, cost: int) -> bool:
+        self.asked = records, cost
+        return super().make_room(records, cost)
+
+    def _evict_one(self) -> None:
+        before = pieces(self.kept)
+        records, cost = self.asked
+        over = sum(piece.cost for piece in before.values()) + cost > self.limits.bytes
+        assert len(before) + records > self.limits.records or over
+        super()._evict_one()
+        after = pieces(self.kept)
+        (gone,) = (before[one] for one in before.keys() - after.keys())
+        assert after == {one: before[one] for one in after}
+        weights = Counter[bytes]()
+        for piece in before.values():
+            weights[piece.tag] += piece.cost
+        assert weights[gone.tag] == max(weights.values())
+        assert gone.since == min(piece.since for piece in before.values() if piece.tag == gone.tag)
+        self.on_evicted(gone)
+
 
 _made: dict[tuple[object, ...], Entry] = {}
 _taken_back: dict[tuple[object, ...], Withdrawal] = {}
@@ -49,14 +114,24 @@ sequences = st.integers(0, 4)
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The model: word → place → latest signed record; content key → address → deadline."""
+    """The model: word → place → latest signed record; content key → address → deadline; and who gives way."""
 
-    @initialize()
-    def start(self) -> None:
-        self.store = store()
+    @initialize(records=st.sampled_from((3, 8, 1000)), size=st.sampled_from((2500, 5000, 1 << 20)))
+    def start(self, records: int, size: int) -> None:
+        budget = WatchedBudget(StoreLimits(records=records, bytes=size))
+        self.store = budget.kept = RecordStore(NETWORK, Scope.LAN, random.Random(1), budget)
+        budget.on_evicted = self.forget
         self.now = 0.0
         self.sets: dict[str, dict[bytes, Entry | Withdrawal]] = {word: {} for word in WORDS}
         self.providers: dict[int, dict[Address, float]] = {}
+
+    def forget(self, gone: Piece) -> None:
+        for where in gone.under:
+            if where in KEYS:
+                del self.sets[KEYS[where]][place_of(gone.raw)]
+            else:
+                host, _ = answered(gone.raw)
+                del self.providers[where[0]][Address(host, int.from_bytes(gone.raw[16:18], "big"))]
 
     def seniority(self, record: Entry | Withdrawal) -> tuple[int, bool]:
         return record.sequence, isinstance(record, Withdrawal)
@@ -68,11 +143,14 @@ class StoreMachine(RuleBasedStateMachine):
         words=word_sets,
         ttl=st.sampled_from(LIVES),
         under=st.sets(st.integers(0, 3), min_size=1),
+        tag=st.sampled_from(TAGS),
     )
-    def put(self, number: int, by: int, sequence: int, words: tuple[str, ...], ttl: float, under: set[int]) -> None:
+    def put(
+        self, number: int, by: int, sequence: int, words: tuple[str, ...], ttl: float, under: set[int], tag: bytes
+    ) -> None:
         record = made(number, by, sequence, words, ttl)
         listed = [one for one in sorted(under) if one < len(words)]
-        verdicts = self.store.put_entry(record, listed, b"net", now=self.now, wall=WALL + self.now)
+        verdicts = self.store.put_entry(record, listed, tag, now=self.now, wall=WALL + self.now)
         if record.expires <= WALL + self.now:
             assert set(verdicts) <= {Verdict.EXPIRED}
             return
@@ -145,14 +223,18 @@ class StoreMachine(RuleBasedStateMachine):
         for number, addresses in self.providers.items():
             for sender in addresses:
                 assert self.store.providers.has(bytes([number]) * 20, sender, self.now)
-        live = sum(len(addresses) for addresses in self.providers.values())
-        assert sum(1 for _ in self.store.providers.candidates()) == live
+        assert self.store.providers.size == sum(len(addresses) for addresses in self.providers.values())
 
     @invariant()
-    def charges_exactly_what_it_holds(self) -> None:
-        pool = [*self.store.entries.candidates(), *self.store.providers.candidates()]
-        assert self.store.budget.records == len(pool)
-        assert self.store.budget.bytes == sum(candidate.cost for candidate in pool)
+    def charges_exactly_what_it_holds_and_keeps_the_caps(self) -> None:
+        assert_charged(self.store)
+
+
+def assert_charged(kept: RecordStore) -> None:
+    pool, budget = pieces(kept).values(), kept.budget
+    assert budget.records == len(pool) <= budget.limits.records
+    assert budget.bytes == sum(piece.cost for piece in pool) <= budget.limits.bytes
+    assert kept.entries.size + kept.providers.size == len(pool)
 
 
 StoreMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
@@ -175,39 +257,13 @@ def test_the_caps_never_give(
         for word, verdict in zip(words, verdicts, strict=True):
             listed = record.raw in [held.raw for held in kept.set_of(key(word))]
             assert listed == (verdict is Verdict.STORED)
-        pool = list(kept.entries.candidates())
-        assert kept.budget.records == len(pool) <= records
-        assert kept.budget.bytes == sum(candidate.cost for candidate in pool) <= 4000
+        assert_charged(kept)
         for word in WORDS:
             members = kept.set_of(key(word))
             assert len(members) <= per_key
             assert all(word in cast(Entry, reread(held.raw)).words for held in members)
             places = [place_of(held.raw) for held in members]
             assert places == sorted(set(places))
-
-
-@given(
-    st.lists(st.tuples(st.binary(min_size=1, max_size=1), st.integers(0, 50), st.integers(1, 9)), max_size=40),
-    st.integers(0, 45),
-    st.integers(0, 150),
-)
-def test_victims_are_always_the_oldest_of_the_heaviest(
-    pool: list[tuple[bytes, int, int]], records: int, cost: int
-) -> None:
-    candidates = [Candidate(tag, float(since), size, number) for number, (tag, since, size) in enumerate(pool)]
-    chosen = fairest_victims(candidates, records, cost)
-    assert len(set(chosen)) == len(chosen)
-    left = dict(enumerate(candidates))
-    for number in chosen:
-        weights = {
-            tag: sum(one.cost for one in group)
-            for tag, group in groupby(sorted(left.values(), key=lambda one: one.tag), key=lambda one: one.tag)
-        }
-        victim = left.pop(number)
-        assert weights[victim.tag] == max(weights.values())
-        assert all(victim.since <= one.since for one in left.values() if one.tag == victim.tag)
-    freed = sum(candidates[number].cost for number in chosen)
-    assert not left or (len(chosen) >= records and freed >= cost)
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.binary(min_size=1, max_size=1)), max_size=40), st.integers(250, 2000))

@@ -13,7 +13,7 @@ import pytest
 
 from dhtshare.content.layout import Layout
 from dhtshare.errors import DiskError, InterruptedByUserError
-from dhtshare.library.faults import disk_error
+from dhtshare.faults import disk_error
 from dhtshare.library.in_use import InUse
 from dhtshare.library.landing import folders_on_the_way, make_empty, move, move_folder, parts, remove_tree, sync_folders
 from dhtshare.library.ledger import Ledger

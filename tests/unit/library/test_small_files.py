@@ -12,7 +12,7 @@ from dhtshare.errors import DiskError
 from dhtshare.library.atomic import write_atomic
 from dhtshare.library.boot import BOOT_TAG_BYTES, NO_BOOT, boot_tag
 from dhtshare.library.handles import OpenFiles
-from dhtshare.library.nofollow import open_beneath, open_file, real_path
+from dhtshare.nofollow import open_beneath, open_file, real_path
 
 
 def test_a_secret_is_private_whatever_the_umask(tmp_path: Path) -> None:

@@ -171,3 +171,55 @@ def test_a_record_larger_than_the_cap_is_full_not_stored() -> None:
     kept = store(limits=StoreLimits(bytes=100))
     assert put(kept) == [Verdict.FULL]
     assert kept.budget.records == 0
+
+
+def test_a_withdrawal_that_parts_in_two_needs_room_like_a_new_record() -> None:
+    kept = store(limits=StoreLimits(records=2))
+    put(kept, words=("one", "two"), sequence=1)
+    put(kept, 2, words=("three",), tag=b"other")
+    kept.withdraw(withdrawal(sequence=2), [key("one")], now=NOW, wall=WALL)
+    assert kept.withdraw(withdrawal(sequence=3), [key("one")], now=NOW, wall=WALL) != [Verdict.STORED]
+    assert kept.budget.records <= 2
+
+
+def test_what_remains_of_a_withdrawal_that_parted_goes_like_any_record() -> None:
+    kept = store(limits=StoreLimits(records=3))
+    put(kept, words=("one", "two"), sequence=1)
+    kept.withdraw(withdrawal(sequence=2), [key("one")], now=NOW, wall=WALL)
+    kept.withdraw(withdrawal(sequence=3), [key("one")], now=NOW, wall=WALL)
+    assert (raws(kept, "one"), raws(kept, "two")) == ([withdrawal(sequence=3).raw], [withdrawal(sequence=2).raw])
+    for number in range(2, 6):
+        put(kept, number, words=("three",), tag=b"net", ttl=25 * HOUR)
+    assert (raws(kept, "one"), raws(kept, "two")) == ([], [])
+    assert kept.budget.records == 3
+    assert kept.expire(now=NOW + 26 * HOUR) == 3
+    assert (kept.budget.records, kept.budget.bytes) == (0, 0)
+
+
+def test_one_withdrawal_of_what_two_networks_stored_is_the_firsts() -> None:
+    kept = store()
+    put(kept, words=("one",), sequence=1, tag=b"first")
+    put(kept, words=("two",), sequence=1, tag=b"second")
+    taken_back = kept.withdraw(withdrawal(sequence=2), [key("one"), key("two")], now=NOW, wall=WALL)
+    assert taken_back == [Verdict.STORED] * 2
+    assert [kept.set_of(key(word))[0].tag for word in ("one", "two")] == [b"first"] * 2
+    assert kept.expire(now=NOW + 25 * HOUR) == 1
+    assert (kept.budget.records, kept.budget.bytes) == (0, 0)
+
+
+def test_what_is_past_leaves_a_full_word_before_anybody_is_refused() -> None:
+    kept = store(limits=StoreLimits(entries_per_key=2))
+    put(kept, 1, ttl=HOUR)
+    put(kept, 2, ttl=2 * HOUR)
+    later = entry(3, ttl=24 * HOUR)
+    assert kept.put_entry(later, [0], b"net", now=NOW, wall=WALL) == [Verdict.FULL]
+    assert kept.put_entry(later, [0], b"net", now=NOW + HOUR, wall=WALL + HOUR) == [Verdict.STORED]
+    assert raws(kept, "musica") == [entry(2, ttl=2 * HOUR).raw, later.raw]
+
+
+def test_what_is_past_counts_no_longer_as_its_publishers_share() -> None:
+    kept = store(limits=StoreLimits(of_publisher_per_key=1))
+    put(kept, 1, ttl=HOUR)
+    later = entry(2, ttl=24 * HOUR)
+    assert kept.put_entry(later, [0], b"net", now=NOW, wall=WALL) == [Verdict.FULL]
+    assert kept.put_entry(later, [0], b"net", now=NOW + HOUR, wall=WALL + HOUR) == [Verdict.STORED]
