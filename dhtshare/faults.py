@@ -16,6 +16,7 @@ _ADVICE = {
     errno.EPERM: "Check the owner and the permissions.",
     errno.ELOOP: "A symbolic link stands where a file or folder belongs; remove it or choose another place.",
     errno.ENOTDIR: "A file or a symbolic link stands where a folder belongs; remove it or choose another place.",
+    errno.EISDIR: "A folder stands where a file belongs; remove it or choose another place.",
     errno.EEXIST: "Something else stands there; remove it or choose another place.",
     errno.ENAMETOOLONG: "Choose a shorter name or folder.",
     errno.EIO: "The disk reports an error: check it before trusting what is on it.",
@@ -27,5 +28,5 @@ _ADVICE = {
 def disk_error(doing: str, path: Path | str, error: OSError) -> DiskError:
     """The DiskError for an OSError met while `doing` ('write', 'read', 'rename' …) something to `path`."""
     reason = os.strerror(error.errno) if error.errno is not None else str(error)
-    advice = _ADVICE.get(error.errno or 0, "")
-    return DiskError(f"Cannot {doing} {path}: {reason}.{' ' if advice else ''}{advice}")
+    advice = _ADVICE.get(error.errno or 0, "Check the disk, and that nothing else changes it, then try again.")
+    return DiskError(f"Cannot {doing} {path}: {reason}. {advice}")

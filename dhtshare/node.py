@@ -21,6 +21,7 @@ from dhtshare.content.link import Link, PeerHint
 from dhtshare.dht.dht import Dht
 from dhtshare.dht.records.records import Records
 from dhtshare.errors import DiskError, NetworkError, UsageError
+from dhtshare.faults import disk_error
 from dhtshare.finding import Finder
 from dhtshare.identity import Identity
 from dhtshare.library.atomic import write_atomic
@@ -210,11 +211,21 @@ class Node:
             log.warning("%s The node goes on without.", error)
 
     def _saved(self, path: Path) -> bytes:
-        """Nothing where there is none: contacts are found again by other ways, and records are pulled."""
+        """Nothing where there is none: contacts are found again by other ways, and records are pulled.
+
+        What is there and cannot be read now must not be replaced: DiskError. A command of its own writes none of it,
+        and does without.
+        """
         try:
             return path.read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return b""
+        except OSError as error:
+            unread = disk_error("read", path, error)
+            if self.config.client:
+                log.warning("%s The command goes on without.", unread)
+                return b""
+            raise DiskError(f"{unread} To start without what is in it, move it out of the home.") from error
 
     def _charge(self, sent: int, received: int) -> None:
         """The DHT's datagrams count against the caps, too; they cannot wait, so the transfers do."""

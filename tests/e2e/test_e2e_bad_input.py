@@ -97,6 +97,30 @@ def test_a_file_that_the_system_does_not_open(home: Home) -> None:
     assert "secret.txt: Permission denied" in _sentence(home.run("info", path, code=7))
 
 
+@pytest.mark.parametrize("saved", ["dht.state", "records.state", "identity"])
+def test_a_saved_file_that_cannot_be_read_is_never_replaced(home: Home, saved: str) -> None:
+    """Regression: a node that met one read error took it for nothing saved, and wrote over its id and its records."""
+    home.path.mkdir(mode=0o700)
+    path = home.path / saved
+    path.mkdir()
+    sentence = _sentence(home.run("node", "--port", 0, "--no-lan", code=7))
+    assert f"Cannot read {path}: Is a directory. " in sentence
+    assert path.is_dir()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_a_disk_that_does_not_give_the_state_back(home: Home) -> None:
+    home.path.mkdir(mode=0o700)
+    path = home.path / "dht.state"
+    path.write_bytes(b"what was saved")
+    log = home.cwd / "trace"
+    home.inside = injecting(Fault(str(path.relative_to(home.cwd.parent)), "openat", 1, "EIO"), home.cwd.parent, log)
+    sentence = _sentence(home.run("node", "--port", 0, "--no-lan", code=7))
+    assert "Input/output error" in sentence
+    assert "move it out of the home" in sentence
+    assert path.read_bytes() == b"what was saved"
+
+
 @pytest.mark.parametrize("inside", [None, "link"])
 def test_a_folder_with_nothing_to_share(nodes: list[Node], tmp_path: Path, inside: str | None) -> None:
     folder = tmp_path / "nothing"
