@@ -118,7 +118,7 @@ class Responder:
             return self._refuse_newer(data, sender, now)
         packed = pack_address(sender)
         token = self._mint.make(packed, now)
-        proved = message.token == token or self._mint.check(message.token, packed, now)
+        proved = self._mint.check(message.token, packed, now, current=token)
         if rates is not None and rates.judge(sender, proved, now) is Verdict.DROP:
             counters.rate_limited += 1
             return _NOTHING
