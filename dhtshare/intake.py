@@ -17,7 +17,8 @@ from dhtshare.content.folder import FolderScan, ScannedFile, scan_folder
 from dhtshare.content.hasher import hash_file_state
 from dhtshare.content.keywords import collection_words, words_for
 from dhtshare.content.paths import safe_name
-from dhtshare.errors import DhtshareError, DiskError, InterruptedByUserError, UsageError
+from dhtshare.errors import DhtshareError, InterruptedByUserError, UsageError
+from dhtshare.faults import disk_error
 from dhtshare.library.catalogue import Catalogue
 from dhtshare.library.records import Kind, Member, NewItem, Place
 from dhtshare.nofollow import real_path
@@ -83,7 +84,7 @@ class Intake:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(f"There is no file or folder {path}. Check the path.") from error
         except OSError as error:
-            raise DiskError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from error
+            raise disk_error("read", path, error) from error
         real = real_path(path)
         if stat.S_ISREG(status.st_mode):
             return Prepared((self._file(real, path.name),))
@@ -181,7 +182,7 @@ class Intake:
         try:
             status = real.lstat()
         except OSError as error:
-            raise DiskError(f"Cannot read {real}: {error.strerror}.") from error
+            raise disk_error("read", real, error) from error
         known = self._catalogue.known(real, status.st_size, status.st_mtime_ns)
         raw = self._catalogue.descriptor(known) if known is not None else None
         if raw is not None and isinstance(descriptor := decode(raw), FileDescriptor):

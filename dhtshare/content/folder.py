@@ -5,16 +5,20 @@ Symbolic links and special files are never followed or opened, only counted.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from dhtshare.content.collection import MAX_COLLECTION_ENTRIES
 from dhtshare.content.paths import MAX_PATH_PARTS, is_unfinished, safe_name
-from dhtshare.errors import DiskError, UsageError
+from dhtshare.errors import UsageError
+from dhtshare.faults import disk_error
+from dhtshare.nofollow import open_folder
 
 
 class ScannedFile(NamedTuple):
@@ -55,15 +59,16 @@ def scan_folder(path: str | os.PathLike[str]) -> FolderScan:
     collection; DiskError where a folder cannot be read.
     """
     scan = FolderScan(Path(path))
-    pending = [_Folder(os.fspath(path), "")]
-    while pending:
-        folder = pending.pop()
-        subfolders, files = _look_into(folder, scan)
-        if folder.path and not subfolders and not files:
-            scan.empty_folders.append(folder.path)
-        scan.files += files
-        pending += subfolders
-        _check_limits(folder, bool(files), scan)
+    with _root(os.fspath(path)) as root:
+        pending = [_Folder(os.fspath(path), "", ())]
+        while pending:
+            folder = pending.pop()
+            subfolders, files = _look_into(root, folder, scan)
+            if folder.path and not subfolders and not files:
+                scan.empty_folders.append(folder.path)
+            scan.files += files
+            pending += subfolders
+            _check_limits(folder, bool(files), scan)
     if not scan.files and not scan.empty_folders:
         raise UsageError(f"There is nothing to share in {path}: it is empty, or has only links and special files.")
     scan.files.sort(key=lambda file: file.path.encode())
@@ -72,17 +77,32 @@ def scan_folder(path: str | os.PathLike[str]) -> FolderScan:
 
 
 class _Folder(NamedTuple):
-    """A folder to look into: where it lies, and its path in the collection ('', or ending in '/')."""
+    """A folder to look into: where it lies, its path in the collection ('', or ending in '/'), its names here.
+
+    The names lead to it from the root, one folder after the other.
+    """
 
     local: str
     path: str
+    names: tuple[str, ...]
 
 
-def _look_into(folder: _Folder, scan: FolderScan) -> tuple[list[_Folder], list[ScannedFile]]:
+@contextlib.contextmanager
+def _root(path: str) -> Iterator[int]:
+    """The folder that the user named, by whatever links; below it none is followed."""
+    with _told(path):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _look_into(root: int, folder: _Folder, scan: FolderScan) -> tuple[list[_Folder], list[ScannedFile]]:
     subfolders: list[_Folder] = []
     files: list[ScannedFile] = []
-    for entry, status in _list(folder.local):
-        path = folder.path + safe_name(entry.name)
+    for entry, status in _list(root, folder):
+        path, local = folder.path + safe_name(entry.name), os.path.join(folder.local, entry.name)  # noqa: PTH118 - quicker
         if stat.S_ISLNK(status.st_mode):
             scan.symlinks += 1
             continue
@@ -90,10 +110,10 @@ def _look_into(folder: _Folder, scan: FolderScan) -> tuple[list[_Folder], list[S
             scan.unfinished += 1
             continue
         if stat.S_ISDIR(status.st_mode):
-            subfolders.append(_Folder(entry.path, path + "/"))
+            subfolders.append(_Folder(local, path + "/", (*folder.names, entry.name)))
         elif stat.S_ISREG(status.st_mode):
             executable = bool(status.st_mode & stat.S_IXUSR)
-            files.append(ScannedFile(path, entry.path, status.st_size, status.st_mtime_ns, executable))
+            files.append(ScannedFile(path, local, status.st_size, status.st_mtime_ns, executable))
         else:
             scan.special += 1
             continue
@@ -102,14 +122,24 @@ def _look_into(folder: _Folder, scan: FolderScan) -> tuple[list[_Folder], list[S
     return subfolders, files
 
 
-def _list(local: str) -> list[tuple[os.DirEntry[str], os.stat_result]]:
+def _list(root: int, folder: _Folder) -> list[tuple[os.DirEntry[str], os.stat_result]]:
+    with _told(folder.local):
+        fd = open_folder(root, folder.names)
+        try:
+            with os.scandir(fd) as entries:
+                return [(entry, status) for entry in entries if (status := _status_of(entry)) is not None]
+        finally:
+            os.close(fd)
+
+
+@contextlib.contextmanager
+def _told(local: str) -> Iterator[None]:
     try:
-        with os.scandir(local) as entries:
-            return [(entry, status) for entry in entries if (status := _status_of(entry)) is not None]
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"There is no folder {local}. Check the path.") from error
     except OSError as error:
-        raise DiskError(f"Cannot read the folder {local}: {error.strerror}.") from error
+        raise disk_error("read the folder", local, error) from error
 
 
 def _status_of(entry: os.DirEntry[str]) -> os.stat_result | None:

@@ -222,6 +222,22 @@ def test_a_file_that_becomes_a_link_is_not_followed(
     assert isinstance(intake(catalogue).try_path(tmp_path / "shared"), DiskError)
 
 
+def test_a_folder_that_becomes_a_link_is_not_followed(
+    tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the hash of a secret outside of the folder would be told."""
+    make(tmp_path, "shared/sub/a", "elsewhere/a")
+
+    def swap() -> None:
+        (tmp_path / "shared" / "sub").rename(tmp_path / "gone")
+        (tmp_path / "shared" / "sub").symlink_to("../elsewhere")
+
+    scanned_before(monkeypatch, swap)
+    error = intake(catalogue).try_path(tmp_path / "shared")
+    assert isinstance(error, UsageError)
+    assert "shared/sub/a" in str(error)
+
+
 def test_a_link_named_by_the_user_is_the_file_that_it_leads_to(tmp_path: Path, catalogue: Catalogue) -> None:
     make(tmp_path, "file")
     (tmp_path / "link").symlink_to("file")

@@ -11,7 +11,7 @@ import pytest
 from dhtshare.content import folder
 from dhtshare.content.folder import scan_folder
 from dhtshare.content.paths import MAX_PATH_PARTS
-from dhtshare.errors import DiskError, UsageError
+from dhtshare.errors import DhtshareError, DiskError, UsageError
 
 
 def make(root: Path, *paths: str) -> None:
@@ -125,13 +125,30 @@ def test_a_file_that_vanishes_between_two_looks_was_never_there(
 
 def test_an_unreadable_sub_folder_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "a", "closed/b")
-    scandir = os.scandir
+    opening = folder.open_folder
 
-    def refusing(path: str) -> object:
-        if path.endswith("closed"):  # nothing is unreadable for root, who may run the tests
+    def refusing(root: int, names: tuple[str, ...]) -> int:
+        if names == ("closed",):  # nothing is unreadable for root, who may run the tests
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return scandir(path)
+        return opening(root, names)
 
-    monkeypatch.setattr(os, "scandir", refusing)
-    with pytest.raises(DiskError, match="closed: Permission denied"):
+    monkeypatch.setattr(folder, "open_folder", refusing)
+    with pytest.raises(DiskError, match=r"closed: Permission denied\. Check"):
         scan_folder(tmp_path)
+
+
+def test_a_sub_folder_that_becomes_a_link_between_two_looks_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "shared/a", "shared/sub/b", "elsewhere/secret")
+    opening = folder.open_folder
+
+    def swapping(root: int, names: tuple[str, ...]) -> int:
+        if names == ("sub",):
+            (tmp_path / "shared" / "sub").rename(tmp_path / "gone")
+            (tmp_path / "shared" / "sub").symlink_to("../elsewhere")
+        return opening(root, names)
+
+    monkeypatch.setattr(folder, "open_folder", swapping)
+    with pytest.raises(DhtshareError, match="sub"):
+        scan_folder(tmp_path / "shared")
