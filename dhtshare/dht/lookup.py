@@ -11,6 +11,8 @@ Facts go in (`answered`, `late`, `failed`), one question comes out (`next_reques
 - In global scopes the k closest hold at most 1 per IP and 2 per /24 (/48). Others are asked, within
   limits, but do not count.
 - At most 64 requests a path and 20 contacts an answer; who failed does not come back.
+- An answer names the 20 closest to what was asked for. A lookup that wants everybody around its target asks those there
+  for their own neighbours, and farther contacts only while it waits for nobody there.
 
 Invariant: each contact is asked at most once in the whole lookup.
 """
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 
 from dhtshare.dht.behind import MAX_CONTACTS_PER_ANSWER, Behind, Question
 from dhtshare.dht.candidate import Candidate, State
-from dhtshare.dht.contact import Contact
+from dhtshare.dht.contact import ID_BYTES, Contact
 from dhtshare.dht.diversity import Diversity
 from dhtshare.network import Scope
 
@@ -48,11 +50,15 @@ class _Path:
     stalled: int = 0
     troubled: bool = False  # somebody was late or failed since an answer led closer
     done: bool = False
+    cut: bool = False  # it ran out of requests before its k closest had answered
     changed: bool = True  # something in its view is not as when it chose last
 
 
 class Lookup:
-    """A walk towards `target`. Ours is never asked; seeds are the closest contacts of our own table."""
+    """A walk towards `target`. Ours is never asked; seeds are the closest contacts of our own table.
+
+    `around`: it also wants everybody up to this distance, however many they are.
+    """
 
     def __init__(
         self,
@@ -63,11 +69,12 @@ class Lookup:
         scope: Scope,
         k: int = 20,
         paths: int = 2,
+        around: int = 0,
     ) -> None:
         self.target = target
+        self.around = around
         self.k = k
         self.requests = 0
-        self.truncated = False  # a path ran out of requests before its k closest had answered
         self._own_id = own_id
         self._scope = scope
         self._candidates: dict[Contact, Candidate] = {}
@@ -144,27 +151,49 @@ class Lookup:
                 chosen += self._choose(number, path)
         return chosen
 
+    def question(self, contact: Contact) -> bytes:
+        """The target that it is to be asked for.
+
+        Around ours it is the contact's own id, or that of nobody in another quarter of what is around: where twenty and
+        more live in one half, none of them would name anybody of the other.
+        """
+        if contact.distance_to(self.target) > self.around:
+            return self.target
+        quarter = contact.node_id[-1] % 4 << max(0, self.around.bit_length() - 2)
+        return (int.from_bytes(contact.node_id, "big") ^ quarter).to_bytes(ID_BYTES, "big")
+
     @property
     def done(self) -> bool:
         """Nobody is left to ask or to wait for. True only after `next_requests` said so too."""
         return all(path.done for path in self._paths)
 
+    @property
+    def truncated(self) -> bool:
+        """Whether requests ran out before all that is wanted was asked. Around, one path may do what another cannot."""
+        if not self.around:
+            return any(path.cut for path in self._paths)
+        return any(c.state is State.KNOWN and c.distance <= self.around for c in self._candidates.values())
+
     def closest(self, count: int | None = None) -> list[Contact]:
-        """The closest contacts that answered, closest first, each id once, diversity kept."""
+        """The k closest contacts that answered, and all around; closest first, each id once, diversity kept."""
+        k = self.k if count is None else count
         diversity = Diversity(self._scope)
         found: list[Contact] = []
         answered = sorted(c for c in self._candidates.values() if c.state is State.ANSWERED)
         for candidate in answered:
             contact = candidate.contact
+            if len(found) >= k and candidate.distance > self.around:
+                break
             if self._ids[contact.node_id] == contact and diversity.admit(contact.address):
                 found.append(contact)
-                if len(found) == (self.k if count is None else count):
-                    break
         return found
 
     def behind(self) -> list[Question]:
         """Whom to ask for others that may stand among the closest, once the lookup is done; see `Behind`."""
-        return self._behind.questions(self._candidates.values(), self.closest(), self.k)
+        closest = self.closest()
+        if closest and closest[-1].distance_to(self.target) <= self.around:
+            return []  # all were asked for their neighbours
+        return self._behind.questions(self._candidates.values(), closest, self.k)
 
     def hops(self, contact: Contact) -> int:
         """How many answers led to the contact, itself included."""
@@ -227,6 +256,8 @@ class Lookup:
         diversity = Diversity(self._scope) if self._crowded else None
         ids = self._ids
         for candidate in path.view:
+            if counted >= self.k and candidate.distance > self.around:
+                break
             state = candidate.state
             if state is State.FAILED:
                 continue
@@ -243,16 +274,16 @@ class Lookup:
             if state is State.ASKED:
                 waiting = True
             elif state is State.KNOWN:
+                if waiting and path.closest <= self.around < candidate.distance:
+                    break
                 if path.requests >= MAX_REQUESTS_PER_PATH:
-                    self.truncated = True
+                    path.cut = True
                     break
                 waiting = True
                 if path.in_flight >= width:
                     break
                 chosen.append(self._ask(number, path, candidate))
             counted += 1
-            if counted == self.k:
-                break
         while (
             uncounted
             and path.uncounted < MAX_UNCOUNTED

@@ -139,6 +139,8 @@ class ScopeDht:
         k: int = K,
         paths: int = PATHS,
         seeds: Sequence[Contact] = (),
+        stop_when_found: bool = False,
+        around: int = 0,
         trace: Callable[[Step], None] | None = None,
     ) -> WalkResult:
         """See `walk.walk`; what it finds also tells the size of the network."""
@@ -152,6 +154,8 @@ class ScopeDht:
             k=k,
             paths=paths,
             seeds=seeds,
+            stop_when_found=stop_when_found,
+            around=around,
             trace=trace,
         )
         if result.complete and not result.suspicious:

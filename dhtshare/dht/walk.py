@@ -56,8 +56,8 @@ class WalkResult:
     """What a walk came to.
 
     `closest`: live contacts that answered under their own ids, closest first, within the diversity rule.
-    `complete` is False where a path ran out of requests. `suspicious`: the region is denser than the
-    network's size allows, a sign of an eclipse. `seconds` of the whole walk; `hops` to the closest.
+    `complete` is False where a path ran out of requests, or the first find was enough. `suspicious`: the region is
+    denser than the network's size allows, a sign of an eclipse. `seconds` of the whole walk; `hops` to the closest.
     """
 
     target: bytes
@@ -80,6 +80,7 @@ class _Walk:
         method: int,
         body: Body,
         on_reply: Callable[[Contact, Reply], None] | None,
+        until: Callable[[], bool] | None,
         trace: Callable[[Step], None] | None,
     ) -> None:
         self._rpc = walker.rpc
@@ -87,6 +88,7 @@ class _Walk:
         self._method = method
         self._body = body
         self._on_reply = on_reply
+        self._until = until
         self._trace = trace
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
@@ -94,10 +96,13 @@ class _Walk:
         self._asked_at: dict[Contact, float] = {}
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._pumping = False
+        self.stopped = False  # early: what it was for was found
         self.result = WalkResult(lookup.target)
 
     async def run(self) -> None:
         """Until the lookup is done. Calls to late contacts that it does not wait for go on: it may need them yet."""
+        if self.stopped:
+            return
         self._over = self._loop.create_future()
         self._pump()
         await self._over
@@ -110,7 +115,7 @@ class _Walk:
 
     async def look_behind(self) -> None:
         """Where some of the closest are dead, find those who take their places."""
-        while questions := self._lookup.behind():
+        while not self.stopped and (questions := self._lookup.behind()):
             self.result.asked += len(questions)
             await self._ask_behind(questions)
             await self.run()
@@ -149,7 +154,7 @@ class _Walk:
         result = self.result
         result.closest = self._lookup.closest()
         result.asked += self._lookup.requests
-        result.complete = not self._lookup.truncated
+        result.complete = not (self._lookup.truncated or self.stopped)
         result.hops = self._lookup.hops(result.closest[0]) if result.closest else 0
         result.seconds = self._loop.time() - self._began
         return result
@@ -174,7 +179,8 @@ class _Walk:
             lambda: self._late(contact),
         )
         self._asked_at[contact] = self._loop.time()
-        call = self._rpc.start(contact, self._method, self._body, listener)
+        body = {**self._body, TARGET_KEY: self._lookup.question(contact)}
+        call = self._rpc.start(contact, self._method, body, listener)
         if call is not None:
             self._calls[contact] = call
 
@@ -191,7 +197,16 @@ class _Walk:
             self.result.answered += 1
             self._note(contact, "answered")
             self._lookup.answered(contact, reply.contacts)
-        self._pump()
+        if self._until is not None and self._until():
+            self._stop()
+        else:
+            self._pump()
+
+    def _stop(self) -> None:
+        self.stopped = True
+        self.close()
+        if not self._over.done():
+            self._over.set_result(None)
 
     def _failed(self, contact: Contact, error: NetworkError) -> None:
         self._calls.pop(contact, None)
@@ -229,19 +244,22 @@ async def walk(
     k: int = K,
     paths: int = PATHS,
     seeds: Sequence[Contact] = (),
+    stop_when_found: bool = False,
+    around: int = 0,
     trace: Callable[[Step], None] | None = None,
 ) -> WalkResult:
     """Walk to the k closest live nodes to `target`, asking each on the way for `method`.
 
     `on_reply` hears every answer as it comes; it may raise MalformedError for a body that is none, which
     costs the responder its place. `found`, if given, is asked when the paths are done: as long as it says
-    no, more paths (eight in all) are tried from other contacts. The method must be one that answers with
-    contacts. `seeds` are tried beside the closest of our table. Where the closest look like an eclipse the
-    walk goes on to twice as many nodes, on one path more.
+    no, more paths (eight in all) are tried from other contacts; with `stop_when_found` it is asked after every
+    answer, too, and ends the walk, which is not complete then. The method must be one that answers with contacts.
+    `seeds` are tried beside the closest of our table. `around`: also to everybody up to that distance, by FIND_NODE
+    alone. Where the closest look like an eclipse the walk goes on to twice as many nodes, on one path more.
     """
     known = walker.table.nearest(target, k)
-    lookup = Lookup(target, walker.node_id, [*known, *seeds], scope=walker.scope, k=k, paths=paths)
-    driver = _Walk(walker, lookup, method, {**(body or {}), TARGET_KEY: target}, on_reply, trace)
+    lookup = Lookup(target, walker.node_id, [*known, *seeds], scope=walker.scope, k=k, paths=paths, around=around)
+    driver = _Walk(walker, lookup, method, body or {}, on_reply, found if stop_when_found else None, trace)
     try:
         await driver.run()
         await driver.look_behind()
@@ -249,13 +267,13 @@ async def walk(
             more = walker.table.nearest(target, 4 * k)
             if lookup.add_paths(more, PATIENT_PATHS - paths):
                 await driver.run()
-        if walker.suspicious(target, lookup.closest()):
+        if not driver.stopped and walker.suspicious(target, lookup.closest()):
             driver.result.suspicious = True
             lookup.widen(2 * k)
             lookup.add_paths(walker.table.nearest(target, 4 * k), 1)
             await driver.run()
     finally:
         driver.close()
-    result = driver.finish()
-    walker.table.refreshed(target, asyncio.get_running_loop().time())
-    return result
+    if not driver.stopped:
+        walker.table.refreshed(target, asyncio.get_running_loop().time())
+    return driver.finish()

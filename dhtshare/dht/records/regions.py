@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.records.holding import Holding
-from dhtshare.dht.records.sweep import Sweep, lookup_width, spans
+from dhtshare.dht.records.sweep import PLAIN_K, Sweep, region_bits, spans
 
 Visit = Callable[[dict[bytes, list[Contact]]], Awaitable[None]]
 
@@ -19,23 +19,23 @@ async def visit_holders(holding: Holding, targets: Mapping[bytes, int], visit: V
     if not holding.dht.contacts:
         await visit({key: [] for key in targets})
         return
+    first = Sweep(targets, targets, region_bits(len(targets), holding.dht.estimated_size()))
+    await _region(holding, first, visit)  # alone: in a small network it is the only one
     nodes = holding.dht.estimated_size()
-    k = lookup_width(len(targets), nodes)
-    first = Sweep(targets, targets)
-    await _region(holding, first, k, visit)  # alone: in a small network it is the only one
+    bits = region_bits(len(targets), nodes)
     async with asyncio.TaskGroup() as group:
         for span in spans(first.left, nodes):
-            group.create_task(_span(holding, span, targets, k, visit))
+            group.create_task(_span(holding, Sweep(span, targets, bits), visit))
 
 
-async def _span(holding: Holding, keys: Iterable[bytes], targets: Mapping[bytes, int], k: int, visit: Visit) -> None:
-    sweep = Sweep(keys, targets)
+async def _span(holding: Holding, sweep: Sweep, visit: Visit) -> None:
     while sweep.left:
-        await _region(holding, sweep, k, visit)
+        await _region(holding, sweep, visit)
 
 
-async def _region(holding: Holding, sweep: Sweep, k: int, visit: Visit) -> None:
+async def _region(holding: Holding, sweep: Sweep, visit: Visit) -> None:
     target = sweep.next_target()
     assert target is not None
-    result = await holding.dht.walk(target, k=k)
-    await visit(sweep.covered(target, result.closest, k, factor=2 if result.suspicious else 1))
+    result = await holding.dht.walk(target, k=PLAIN_K, around=sweep.around)
+    factor = 2 if result.suspicious else 1
+    await visit(sweep.covered(target, result.closest, complete=result.complete, factor=factor))

@@ -528,3 +528,76 @@ def test_among_500_nodes_it_ends_at_the_true_closest(dead: float) -> None:
                     lookup.failed(contact)
         true = sorted(living, key=lambda node: node.distance_to(target))[:20]
         assert sum(node in lookup.closest() for node in true) >= (20 if not dead else 19)
+
+
+# ---- everybody around --------------------------------------------------------------------------------------
+
+
+def test_with_everybody_around_wanted_those_there_are_asked_for_their_neighbours_and_others_for_the_target() -> None:
+    lookup = Lookup(TARGET, OWN, ats(1), scope=Scope.LAN, around=0xFF)
+    assert lookup.question(at(0x100)) == TARGET
+    assert lookup.question(at(0x14)) == at(0x14).node_id
+    assert lookup.question(at(0x15)) == at(0x15 ^ 0x40).node_id, "for those of another quarter"
+    assert lookup.question(at(0x17)) == at(0x17 ^ 0xC0).node_id
+    assert lan([]).question(at(1)) == TARGET
+    assert Lookup(TARGET, OWN, [], scope=Scope.LAN, around=(1 << 160) - 1).question(at(3)) == at(3 ^ 3 << 158).node_id
+
+
+def test_somebody_farther_is_asked_only_while_nobody_around_is_waited_for() -> None:
+    lookup = Lookup(TARGET, OWN, ats(1, 2, 300, 301), scope=Scope.LAN, k=3, paths=1, around=255)
+    assert distances(lookup.next_requests()) == [1, 2]
+    lookup.answered(at(1), ats(3, 4, 5))
+    assert distances(lookup.next_requests()) == [3, 4]
+    lookup.answered(at(2), [])
+    assert distances(lookup.next_requests()) == [5]
+    for contact in ats(3, 4, 5):
+        assert lookup.next_requests() == []
+        lookup.answered(contact, [])
+    assert lookup.next_requests() == []
+    assert lookup.done
+    assert distances(lookup.closest()) == [1, 2, 3, 4, 5], "more than k, since they are around"
+
+
+def test_too_few_around_are_filled_up_to_k() -> None:
+    lookup = Lookup(TARGET, OWN, ats(1, 300, 301, 302), scope=Scope.LAN, k=3, paths=1, around=255)
+    drain(lookup)
+    assert distances(lookup.closest()) == [1, 300, 301]
+
+
+def test_it_was_cut_where_somebody_around_was_left_out() -> None:
+    lookup = Lookup(TARGET, OWN, ats(*range(1, 100)), scope=Scope.LAN, paths=1, around=255)
+    drain(lookup)
+    assert lookup.truncated
+    assert lookup.done
+    assert len(lookup.closest()) == MAX_REQUESTS_PER_PATH
+    beyond = Lookup(TARGET, OWN, ats(*range(1, 31), *range(256, 330)), scope=Scope.LAN, paths=1, around=255)
+    drain(beyond)
+    assert not beyond.truncated
+
+
+@pytest.mark.parametrize("dead", [0.0, 0.3])
+def test_among_500_nodes_everybody_around_is_found_by_few_requests(dead: float) -> None:
+    """Everybody names the 20 closest to what it is asked for: in half of a region there are more than that."""
+    rng = random.Random(6)
+    nodes = [Contact(rng.randbytes(20), Address("10.0.0.1", 2000 + number)) for number in range(500)]
+    living = [node for node in nodes if rng.random() >= dead]
+    found = there = asked = 0
+    for _ in range(20):
+        target, around = rng.randbytes(20), (1 << 156) - 1
+        lookup = Lookup(target, OWN, rng.sample(nodes, 20), scope=Scope.LAN, paths=2, around=around)
+        while requests := lookup.next_requests():
+            for contact in requests:
+                if contact in living:
+                    wanted = int.from_bytes(lookup.question(contact), "big")
+                    named = sorted(nodes, key=lambda node: int.from_bytes(node.node_id, "big") ^ wanted)[:20]
+                    lookup.answered(contact, named)
+                else:
+                    lookup.failed(contact)
+        assert not lookup.truncated
+        true = {node for node in living if node.distance_to(target) <= around}
+        found += len(true & set(lookup.closest()))
+        there += len(true)
+        asked += lookup.requests
+        assert len(lookup.closest()) == len(set(lookup.closest()))
+    assert found >= 0.99 * there
+    assert asked <= 1.5 * there / (1 - dead)

@@ -246,6 +246,46 @@ def test_where_nothing_is_found_more_paths_are_tried_and_where_something_is_none
     tell(story)
 
 
+def test_a_walk_for_the_first_find_ends_with_it_and_leaves_nothing_behind() -> None:
+    async def story(net: Net) -> None:
+        ours, others = star(net, 60)
+        held: list[Contact] = []
+
+        def take(contact: Contact, reply: Reply) -> None:
+            if contact == contact_of(others[1]):
+                held.append(contact)
+
+        result = await ours.walk(TARGET, on_reply=take, found=lambda: bool(held), stop_when_found=True)
+        assert held
+        assert result.asked <= 4
+        assert not result.complete, "the k closest were not all asked, so it tells nothing of the network's size"
+        await asyncio.sleep(0)
+        assert not ours.rpc._calls
+        nothing = await ours.walk(TARGET, found=lambda: False, stop_when_found=True)
+        assert nothing.asked == (await ours.walk(TARGET, found=lambda: False)).asked
+
+    tell(story)
+
+
+def test_a_walk_for_everybody_around_goes_on_to_the_last_of_them_and_no_farther() -> None:
+    async def story(net: Net) -> None:
+        ours = net.node("10.0.1.1", node_id=bytes(20))
+        near = [
+            net.node(f"10.0.0.{number + 1}", node_id=(1 << 100 | number * 4).to_bytes(20, "big"))
+            for number in range(30)
+        ]
+        far = net.node("10.0.2.1", node_id=b"\x80" + bytes(19))
+        know(ours, near[0], near[1])
+        for number, node in enumerate(near):
+            know(node, *near[number + 1 : number + 3], far)
+        assert len((await ours.walk(TARGET, k=4, paths=1)).closest) == 4
+        result = await ours.walk(TARGET, k=4, paths=1, around=(1 << 101) - 1)
+        assert result.closest == [contact_of(node) for node in near]
+        assert (result.asked, result.complete) == (30, True)
+
+    tell(story)
+
+
 def test_a_region_too_dense_for_the_network_is_said_to_be_suspicious_and_walked_twice_as_far(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

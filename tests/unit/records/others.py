@@ -112,11 +112,14 @@ class Others:
         body: Body | None = None,
         on_reply: Callable[[Contact, Reply], None] | None = None,
         k: int = 20,
+        around: int = 0,
+        found: Callable[[], bool] | None = None,
+        stop_when_found: bool = False,
         trace: Callable[[Step], None] | None = None,
         **_options: Any,
     ) -> WalkResult:
         """Everybody is asked; those who answer are found."""
-        closest = []
+        closest: list[Contact] = []
         for contact in sorted(self.answers, key=lambda contact: contact.distance_to(target)):
             await asyncio.sleep(RTT)
             if trace is not None:
@@ -128,7 +131,10 @@ class Others:
             closest.append(contact)
             if on_reply is not None:
                 on_reply(contact, reply)
-        return WalkResult(target, closest[:k], complete=True, suspicious=self.suspicious)
+            if stop_when_found and found is not None and found():
+                break
+        wanted = max(k, sum(contact.distance_to(target) <= around for contact in closest))
+        return WalkResult(target, closest[:wanted], complete=True, suspicious=self.suspicious)
 
 
 class Holder:

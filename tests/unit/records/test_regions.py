@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dhtshare.dht.contact import Contact
 from dhtshare.dht.records.regions import visit_holders
-from dhtshare.dht.records.sweep import SPANS, SWEEP_K, Sweep
+from dhtshare.dht.records.sweep import PLAIN_K, REGION_NODES, SPANS, Sweep
 from dhtshare.dht.walk import WalkResult
 from dhtshare.network import Address
 from tests.unit.records.others import Others, tell
@@ -33,14 +33,19 @@ def closest(everybody: list[Contact], key: bytes, count: int) -> list[Contact]:
     return sorted(everybody, key=lambda contact: contact.distance_to(key))[:count]
 
 
+def found(everybody: list[Contact], target: bytes, k: int, around: int) -> list[Contact]:
+    """The k closest, and all around."""
+    return closest(everybody, target, max(k, sum(contact.distance_to(target) <= around for contact in everybody)))
+
+
 def network(others: Others, everybody: list[Contact], *, loses: float = 0.0) -> list[bytes]:
     """Lookups find the closest of these, and miss some. The targets that were looked up."""
     looked_up: list[bytes] = []
 
-    async def walk(target: bytes, *, k: int = 20, **_options: Any) -> WalkResult:
+    async def walk(target: bytes, *, k: int = 20, around: int = 0, **_options: Any) -> WalkResult:
         looked_up.append(target)
         alive = [contact for contact in everybody if others.rng.random() >= loses]
-        return WalkResult(target, closest(alive, target, k), complete=True, suspicious=others.suspicious)
+        return WalkResult(target, found(alive, target, k, around), complete=True, suspicious=others.suspicious)
 
     others.dht.walk = walk  # type: ignore[method-assign,assignment]
     others.dht.estimated_size = lambda: len(everybody)  # type: ignore[method-assign]
@@ -121,7 +126,7 @@ def test_what_a_lookup_misses_costs_lookups_and_no_key() -> None:
         found = await visited(others, wanted)
         assert found.keys() == wanted.keys()
         assert all(len(holders) == 10 for holders in found.values())
-        assert len(looked_up) <= 2 * 600 / SWEEP_K + 2 * SPANS
+        assert len(looked_up) <= 4 * 600 / REGION_NODES + 2 * SPANS
 
     tell(story)
 
@@ -131,20 +136,20 @@ def test_what_a_lookup_misses_costs_lookups_and_no_key() -> None:
     st.lists(st.binary(min_size=20, max_size=20), min_size=1, max_size=30, unique=True),
     st.integers(0, 60),
     st.integers(0, 5),
-    st.sampled_from([20, 40]),
+    st.sampled_from([0, 1, 3, 160]),
 )
 def test_a_sweep_ends_and_covers_each_key_once_with_the_closest_of_what_was_found(
-    wanted: list[bytes], count: int, seed: int, k: int
+    wanted: list[bytes], count: int, seed: int, bits: int
 ) -> None:
     everybody = nodes(count, seed)
-    sweep = Sweep(wanted, dict.fromkeys(wanted, 10))
+    sweep = Sweep(wanted, dict.fromkeys(wanted, 10), bits)
     covered: Holders = {}
     while (target := sweep.next_target()) is not None:
-        found = closest(everybody, target, k)
-        part = sweep.covered(target, found, k)
+        there = found(everybody, target, PLAIN_K, sweep.around)
+        part = sweep.covered(target, there)
         assert target in part, "each lookup settles its own target at least"
         assert not part.keys() & covered.keys()
         for key, holders in part.items():
-            assert set(holders) == set(closest(found, key, 10))
+            assert set(holders) == set(closest(there, key, 10))
         covered |= part
     assert covered.keys() == set(wanted)
