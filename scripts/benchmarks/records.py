@@ -48,7 +48,7 @@ def announce(*arguments: str) -> dict[str, Any]:
     """Requests that one publisher sends per file: at first, with the read-back, and by renewals of half a day.
 
     In that time each provider record is renewed eleven times and each entry once. `renewal_per_file` is what announcing
-    the provider records takes each time; at first they are read back, too, which takes as much again. `--entries 0`
+    the provider records takes each time; at first they are read back, too. `--entries 0`
     leaves the entries out, whose signatures take most of the time; `--hours` is how long renewals are counted.
     """
     chosen = _options(arguments, nodes=1000, files=10_000, seed=1, entries=1, hours=RENEWAL_HOURS)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from dhtshare.content.keywords import content_key, keyword_key
-from dhtshare.dht.contact import distance
+from dhtshare.dht.calls import Call, Listener
+from dhtshare.dht.contact import Contact, distance
+from dhtshare.dht.messages import Body, Method
+from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.routing import EVICT_AFTER_FAILURES
 from dhtshare.dht.simulation import VirtualLoop, run_virtual
 from dhtshare.network import Scope
@@ -142,5 +146,43 @@ def test_a_busy_holder_is_waited_for() -> None:
             publisher.announcer.share(content(number), ())
         receipts = await asyncio.gather(*(publisher.announcer.receipt(content(number)) for number in range(2600)))
         assert all(receipt.quorum for receipt in receipts)
+
+    tell(story)
+
+
+def test_holders_that_say_to_keep_records_and_show_searchers_none_are_found_out() -> None:
+    """They keep them, and tell the publisher so when it asks; from a searcher they hide them."""
+
+    async def story(net: RecordsNetwork) -> None:
+        publisher, *holders = net.people
+        for holder in holders:
+            holder.dht.rpc.handle(RecordMethod.FIND_PROVIDERS, lambda _request: {}, with_contacts=True)
+        for number in range(200):
+            publisher.share(number, ())
+        receipts = [await publisher.announcer.receipt(content(number)) for number in range(200)]
+        assert all(receipt.quorum and receipt.acks == 20 for receipt in receipts)
+        assert sum(receipt.verified for receipt in receipts) == 0
+        assert await net.people[99].providers(content(7)) == []
+
+    tell(story)
+
+
+def test_a_library_is_read_back_for_a_small_part_of_what_announcing_it_takes() -> None:
+    async def story(net: RecordsNetwork) -> None:
+        publisher = net.people[0]
+        calls: Counter[int] = Counter()
+        start = publisher.dht.rpc.start
+
+        def counting(contact: Contact, method: int, body: Body, listener: Listener) -> Call | None:
+            calls[method] += 1
+            return start(contact, method, body, listener)
+
+        publisher.dht.rpc.start = counting  # type: ignore[method-assign]
+        for number in range(1000):
+            publisher.share(number, ())
+        receipts = [await publisher.announcer.receipt(content(number)) for number in range(1000)]
+        assert all(receipt.read_back for receipt in receipts)
+        reading = calls[RecordMethod.FIND_PROVIDERS] + calls[RecordMethod.CHECK]
+        assert reading < 0.5 * (calls[Method.FIND_NODE] + calls[RecordMethod.STORE_PROVIDERS])
 
     tell(story)

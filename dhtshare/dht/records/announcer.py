@@ -147,9 +147,7 @@ class Announcer:
                 for shared, withdrawal in renamed:
                     group.create_task(self._withdraw_dropped(shared, withdrawal))
                 for work in rounds:
-                    group.create_task(
-                        work.read_back(tally for shared, tally in tallies.items() if not shared.read_back)
-                    )
+                    group.create_task(work.read_back())
             await self._settle(due, tallies)
         finally:
             self._rounds.release()
@@ -199,7 +197,7 @@ class Announcer:
         else:
             self._provide(work, providers, tallies)
         for shared, entry in entries:
-            work.enter(entry, tallies[shared])
+            work.enter(entry, tallies[shared], read_back=not shared.read_back)
             if holding.dht.contacts < ENTRY_TARGET:
                 self._hold(holding, entry)
         await work.announce()
@@ -208,7 +206,7 @@ class Announcer:
     def _provide(self, work: Round, providers: Iterable[Shared], tallies: dict[Shared, ReceiptTally]) -> None:
         for shared in providers:
             claim = self._claim(shared.partial)
-            work.provide(shared.content_hash, claim, tallies[shared])
+            work.provide(shared.content_hash, claim, tallies[shared], read_back=not shared.read_back)
             if shared.content_hash in self._agenda:
                 work.holding.own[content_key(self._network, shared.content_hash)] = claim
 

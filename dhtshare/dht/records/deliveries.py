@@ -46,10 +46,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Promise:
-    """One key of one content that a holder is asked for, and where what it says is noted."""
+    """One key of one content that a holder is asked for, and where what it says is noted.
+
+    `kept_by`: who said that it keeps it; None where it is not to be read back.
+    """
 
     content: ReceiptTally
     key: KeyTally
+    kept_by: list[Contact] | None = None
 
 
 @dataclass(slots=True)
@@ -118,6 +122,8 @@ async def deliver(holding: Holding, contact: Contact, deliveries: Deliveries) ->
             if verdict is Verdict.STORED:
                 promise.key.acks += 1
                 promise.content.holders.add(contact.address)
+                if promise.kept_by is not None:
+                    promise.kept_by.append(contact)
             elif verdict is Verdict.FULL:
                 promise.key.full += 1
 

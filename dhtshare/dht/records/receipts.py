@@ -11,7 +11,7 @@ from dhtshare.network import Address
 class Receipt:
     """All counts: `keys` announced, `acks` of holders for them, distinct `holders`, `verified` keys found again.
 
-    Our own copies are no acks. `verified` counts keys whose record a fresh lookup found at a holder.
+    Our own copies are no acks. `verified` counts keys whose record was read back (`read_back.py`).
     `quorum`: more than half of min(target, live servers found, ourselves excluded) acknowledged each key, or
     nobody else is there yet (`alone`). `full` lists words that a holder had no room for; it does not count
     against it. `no_room` counts the keys that nobody has room for, and that were not found again. `next_renewal`

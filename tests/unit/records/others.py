@@ -29,13 +29,17 @@ Answering = Callable[[int, Body], "Body | list[Body] | Reply | Failure"]
 
 
 class Others:
-    """One holding, and whom it knows. `asked` is every call made: when, of whom, the method and its body."""
+    """One holding, and whom it knows.
+
+    `asked` is every call made: when, of whom, the method and its body. `walked` is every walk's target and method.
+    """
 
     def __init__(self, loop: VirtualLoop, scope: Scope = Scope.LAN, seed: int = 1) -> None:
         self.loop = loop
         self.rng = random.Random(seed)
         self.answers: dict[Contact, Answering] = {}
         self.asked: list[tuple[float, Contact, int, Body]] = []
+        self.walked: list[tuple[bytes, int]] = []
         self.suspicious = False
         self.under_way = self.most_under_way = 0
         rules = ScopeRules()
@@ -119,6 +123,7 @@ class Others:
         **_options: Any,
     ) -> WalkResult:
         """Everybody is asked; those who answer are found."""
+        self.walked.append((target, method))
         closest: list[Contact] = []
         for contact in sorted(self.answers, key=lambda contact: contact.distance_to(target)):
             await asyncio.sleep(RTT)
