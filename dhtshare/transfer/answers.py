@@ -15,7 +15,7 @@ from dhtshare.content.open_chunk import OpenChunk
 from dhtshare.errors import DiskError
 from dhtshare.transfer.codec import encode
 from dhtshare.transfer.lines import Line, Patience
-from dhtshare.transfer.messages import Data, Get, Message
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, Data, Get, Message
 from dhtshare.transfer.ports import Offer
 
 
@@ -77,7 +77,7 @@ class MadeAnswer:
 
 class ChunkAnswer:
     """DATA of one chunk or a range of it, or of chunks that follow each other in a file: from there to the line, and no
-    copy of it here."""
+    copy of it here. What is too long for one frame goes in several."""
 
     is_data = True
 
@@ -85,7 +85,8 @@ class ChunkAnswer:
         self.request = get.request
         self._offer = offer
         self._get = get
-        self._head = memoryview(encode(Data(get.request), get.length))
+        self._head = memoryview(b"")
+        self._of_frame = 0
         self._opened: OpenChunk | None = None
         self._position = 0
         self._left = get.length
@@ -98,20 +99,38 @@ class ChunkAnswer:
         self._position = opened.offset + self._get.offset
 
     def send_to(self, line: Line, most: int, patience: Patience) -> int:
-        of_head = 0
-        if self._head:
-            of_head = line.send(self._head, patience, more=True)
-            self._head = self._head[of_head:]
+        sent = 0
+        while sent < most and self._left:
+            if not self._of_frame:
+                self._of_frame = min(self._left, MAX_PAYLOAD_BYTES)
+                self._head = memoryview(encode(Data(self.request), self._of_frame))
+            sent += self._send_head(line, patience)
             if self._head:
-                return of_head
+                break
+            wanted = min(self._of_frame, most - sent)
+            of_file = self._send_file(line, wanted, patience) if wanted > 0 else 0
+            sent += of_file
+            if of_file < wanted:
+                break
+        return sent
+
+    def _send_head(self, line: Line, patience: Patience) -> int:
+        if not self._head:
+            return 0
+        sent = line.send(self._head, patience, more=True)
+        self._head = self._head[sent:]
+        return sent
+
+    def _send_file(self, line: Line, count: int, patience: Patience) -> int:
         assert self._opened is not None
         try:
-            sent = line.send_file(self._opened.fd, self._position, min(self._left, most), patience)
+            sent = line.send_file(self._opened.fd, self._position, count, patience)
         except EOFError as error:
             raise DiskError("A file became shorter while it was sent.") from error
         self._position += sent
+        self._of_frame -= sent
         self._left -= sent
-        return of_head + sent
+        return sent
 
     @property
     def left(self) -> int:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 UNVERIFIED_BYTES = 48 << 20
 BLOCKS = {1 << 20: 8, 4 << 20: 4}
-"""Sizes of buffers that are used again, and how many of each are kept: a chunk's, and a run's."""
+"""Sizes of buffers that are used again, and how many of each are kept: for chunks of up to 64 GiB, and up to 256.
+
+The one that was used last is used next: much of it is still in the processor's cache."""
 
 SMALL_BYTES = 64 << 10
 

@@ -16,9 +16,9 @@ import msgpack
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.messages import (
     KINDS,
-    MAX_DATA_BYTES,
     MAX_HEADER_BYTES,
     MAX_PAYLOAD,
+    MAX_PAYLOAD_BYTES,
     MAX_REQUEST,
     PREFIX_BYTES,
     VERSION,
@@ -162,7 +162,7 @@ class FrameReader:
         if available < PREFIX_BYTES:
             return None
         header_length, payload_length = _PREFIX.unpack_from(self._staging, self._start)
-        if not 0 < header_length <= MAX_HEADER_BYTES or payload_length > MAX_DATA_BYTES:
+        if not 0 < header_length <= MAX_HEADER_BYTES or payload_length > MAX_PAYLOAD_BYTES:
             raise RemoteProtocolError(f"A frame claims a header of {header_length} and {payload_length} bytes more.")
         if available < PREFIX_BYTES + header_length:
             return None

@@ -250,8 +250,8 @@ class Connection(asyncio.BufferedProtocol):
             self._guarded(partial(self._dispatch, frame))
 
     def claim(self, data: Data, payload: memoryview | None) -> Digest:
-        expecting = self._requests.take(data.request)
-        return lambda: partial(self._guarded, expecting.digest(data, payload))
+        landed = self._requests.take_data(data.request)
+        return lambda: partial(self._guarded, landed.digest(data, payload))
 
     def failed(self, error: RemoteProtocolError) -> None:
         self.close(error)
@@ -303,7 +303,9 @@ class Connection(asyncio.BufferedProtocol):
             self._first(message)
             return
         match message:
-            case Data() | Has() | Descriptor() | Members() | Refused():
+            case Data():
+                self._requests.take_data(message.request).received(message, frame.payload)
+            case Has() | Descriptor() | Members() | Refused():
                 self._requests.take(message.request).answered(message, frame.payload)
             case Get() | Ask() | GetDescriptor() | GetMembers():
                 self.asked_at = self._loop.time()

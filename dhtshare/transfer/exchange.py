@@ -40,6 +40,9 @@ GREETING_SECONDS = 10.0
 SENDER_THREADS = 4
 """More than cores: a read from a slow disk blocks one of them."""
 
+VERIFIER_THREADS = max(3, min(8, (os.cpu_count() or 2) + 1))
+"""One more than cores: two that write to the same file wait for each other, and one waits for the peer."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerInfo:
@@ -96,7 +99,7 @@ class Exchange:
         self.rules = rules
         self.rng = rng
         self.buffers = Buffers()
-        self.verifiers = Workers("verify", max(2, min(8, os.cpu_count() or 2)))
+        self.verifiers = Workers("verify", VERIFIER_THREADS)
         self._senders = Workers("send", SENDER_THREADS)
         self._seeder = Seeder(shelf, rng)
         self._greeter = Greeter(Manners(network, key, rules, encryption, agent), rng)

@@ -1,6 +1,7 @@
-"""One request for chunks on its way: one chunk, in parts where the line is slow, or a run of several.
+"""Chunks on their way: a job is one chunk, or a few small ones that come together, and owns the memory they come into.
 
-A chunk is asked whole of one peer, so a false one has one author. Owns the buffer that its bytes come into.
+A chunk is asked whole of one peer, so a false one has one author. Where the line is slow it is asked in parts, where
+the line is fast one request is for several jobs.
 """
 
 from __future__ import annotations
@@ -10,12 +11,9 @@ import enum
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, Protocol
 
-from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.buffers import Buffers
-from dhtshare.transfer.messages import MAX_DATA_BYTES, Answer, Data, Get, Reason, Refused
 from dhtshare.transfer.source import SwarmPeer
 
 
@@ -57,7 +55,8 @@ class _State(enum.Enum):
 
 
 class Job:
-    """Asked of one peer. Ends in one of `checked`, `refused`, `lost`, or by `abandon`; and promised memory with it.
+    """Asked of one peer, alone or with others. Ends in one of `checked`, `refused`, `lost`, or by `abandon`; and
+    promised memory with it.
 
     Parts may be received in any thread: `place` and `landed` are called there, everything else on the loop.
 
@@ -73,7 +72,7 @@ class Job:
         self.employer = employer
         self._buffers = buffers
         self._buffer: bytearray | None = None
-        self._numbers: list[int] = []
+        self._withdraw: list[Callable[[], None]] = []
         self._receiving = 0
         self._left = self._unsettled = length
         self._asked_at = self._began_at = 0.0
@@ -86,16 +85,19 @@ class Job:
         assert self._buffer is not None
         return memoryview(self._buffer)[: self.length]
 
-    def ask(self, now: float) -> None:
-        """Send the requests. Raises NetworkError where the connection has ended."""
-        peer = self.peer
+    @property
+    def wanted(self) -> bool:
+        """Whether its bytes are still to come."""
+        return self._state is _State.ASKED
+
+    def begin(self, now: float) -> None:
+        """It is about to be asked for; `now` is the loop's time."""
         self._asked_at = time.monotonic()
-        peer.asked(self.length, now)
-        most = peer.window.part if len(self.chunks) == 1 else MAX_DATA_BYTES  # a run is one answer
-        for offset in range(0, self.length, most):
-            length = min(most, self.length - offset)
-            part = _Part(self, offset, length)
-            self._numbers.append(peer.connection.ask(partial(self._get, offset, length), part))
+        self.peer.asked(self.length, now)
+
+    def asked_by(self, withdraw: Callable[[], None]) -> None:
+        """A request for some of it was sent; `withdraw` is called when it is given up."""
+        self._withdraw.append(withdraw)
 
     def abandon(self) -> bool:
         """No longer wanted: the peer is told, what comes all the same is skipped, its memory is free again.
@@ -104,8 +106,8 @@ class Job:
         """
         if not self._give_up():
             return False
-        for number in self._numbers:
-            self.peer.connection.cancel(number)
+        for withdraw in self._withdraw:
+            withdraw()
         return True
 
     def end(self) -> None:
@@ -126,9 +128,6 @@ class Job:
         self.peer.settled(self._unsettled)
         self._buffers.give_back(self.length)
         return True
-
-    def _get(self, offset: int, length: int, request: int) -> Get:
-        return Get(request, self.peer.content, self.chunks[0] - self.peer.base, length, len(self.chunks), offset)
 
     # What its parts say.
 
@@ -178,45 +177,3 @@ class Job:
         """The connection ended."""
         if self._give_up():
             self.employer.lost(self)
-
-
-class _Part:
-    """One GET of a job."""
-
-    def __init__(self, job: Job, offset: int, length: int) -> None:
-        self._job = job
-        self._offset = offset
-        self._length = length
-
-    def place(self, length: int) -> memoryview | None:
-        if length != self._length:
-            raise RemoteProtocolError(f"The peer sends {length} bytes where {self._length} were asked for.")
-        return self._job.place(self._offset, length)
-
-    def answered(self, answer: Answer, payload: memoryview | None) -> None:
-        job = self._job
-        if isinstance(answer, Refused):
-            job.part_refused(lacks=answer.reason in (Reason.NOT_FOUND, Reason.FAILED))
-        elif not isinstance(answer, Data) or (payload is not None and len(payload) != self._length):
-            raise RemoteProtocolError("The peer answers a GET with something else.")
-        else:
-            whole = job.landed(self._length)
-            job.part_came(self._length)
-            if whole:
-                job.employer.arrived(job)
-
-    def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
-        job = self._job
-        if payload is not None and len(payload) != self._length:  # DATA without any: it was never placed
-            return partial(self.answered, data, payload)
-        if not job.landed(self._length):
-            return partial(job.part_came, self._length)
-        return partial(self._digested, job.employer.check(job))
-
-    def _digested(self, outcome: Outcome) -> None:
-        job = self._job
-        job.part_came(self._length)
-        job.employer.checked(job, outcome)
-
-    def lost(self, error: Exception) -> None:
-        self._job.part_lost()

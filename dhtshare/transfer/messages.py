@@ -1,7 +1,7 @@
 """The messages between two peers. This text is the specification of the TCP protocol.
 
 **Frame.** Two unsigned 32-bit big-endian numbers, the length of the header (1 to 4,096 bytes) and of the
-payload (0 to 4,194,304 bytes); then the header, a MessagePack map with small integer keys; then the payload,
+payload (0 to 1,048,576 bytes); then the header, a MessagePack map with small integer keys; then the payload,
 raw. Key 0 of every header is the version of the message (1), key 2 its type. A receiver ignores an odd key
 that it does not know and refuses an even one; a message of a type that it does not know is skipped, and
 answered with REFUSED(unsupported) if it carries a request number under key 4.
@@ -29,8 +29,10 @@ A whole seed tells those who follow a content, by GIVEN, which chunks it gives t
 for different ones, so that a swarm of fetchers draws each chunk from its seed about once.
 
 Chunks are counted through all files of a content in the order of its descriptor, from 0; a file of n bytes has
-⌈n / chunk size⌉ of them. A run of chunks is one request and one answer: up to 4 MiB where they follow each other in
-one file, so that a fast line is not held up by questions, up to 1 MiB where they are many small files.
+⌈n / chunk size⌉ of them. A run of chunks is one request: up to 4 MiB where they follow each other in one file, so
+that a fast line is not held up by questions, up to 1 MiB where they are many small files. What is longer than 1 MiB
+comes in several DATA with the request's number, one behind the other, 1 MiB each and the last one what is left; a
+REFUSED instead of one of them ends the answer.
 
 **Choking.** A connection starts unchoked. CHOKE says that requests of data will be refused (those in flight are
 answered with REFUSED(choked)) until UNCHOKE; having asked is what shows interest. CANCEL withdraws a request that
@@ -52,8 +54,8 @@ VERSION = 1
 PREFIX_BYTES = 8
 MAX_HEADER_BYTES = 4096
 MAX_PAYLOAD_BYTES = 1 << 20
-#: Of DATA: what one request may ask for.
-MAX_DATA_BYTES = 4 << 20
+#: What one GET may ask for.
+MAX_RUN_BYTES = 4 << 20
 #: First byte of a TLS ClientHello record; a plain opening starts with 0x00.
 TLS_FIRST_BYTE = 0x16
 
@@ -258,7 +260,7 @@ class Get:
         _REQUEST,
         _CONTENT,
         Field(8, "first", integer(MAX_CHUNKS)),
-        Field(10, "length", integer(MAX_DATA_BYTES, least=1)),
+        Field(10, "length", integer(MAX_RUN_BYTES, least=1)),
         Field(12, "count", integer(MAX_RUN_CHUNKS, least=1), 1),
         Field(14, "offset", integer(MAX_CHUNK_BYTES), 0),
     )
@@ -266,7 +268,7 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Answer to GET: the payload is exactly the bytes asked for."""
+    """Answer to GET: the payload is exactly the bytes asked for, or the next MAX_PAYLOAD_BYTES of them."""
 
     request: int
 
@@ -360,7 +362,7 @@ MAX_PAYLOAD: dict[type[Message], int] = {
     Has: MAX_PAYLOAD_BYTES,
     Descriptor: DESCRIPTOR_RANGE_BYTES,
     Members: MAX_PAYLOAD_BYTES,
-    Data: MAX_DATA_BYTES,
+    Data: MAX_PAYLOAD_BYTES,
 }
 """The kinds that carry a payload, and how much."""
 

@@ -24,20 +24,30 @@ class EncryptionNeededError(NetworkError):
     """The listener answers over TLS only."""
 
 
+class Landed(Protocol):
+    """Whom one DATA is for."""
+
+    def received(self, data: Data, payload: memoryview | None) -> None:
+        """The loop received it. Raises RemoteProtocolError."""
+
+    def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
+        """A worker thread received it: do there what takes long, return the rest.
+
+        What is returned is called on the loop and may raise RemoteProtocolError.
+        """
+
+
 class Expecting(Protocol):
     """Somebody who made a request."""
 
     def place(self, length: int) -> memoryview | None:
-        """The answer's payload begins: where to put it; None to skip it. In any thread. Raises RemoteProtocolError."""
+        """A payload begins: where to put it; None to skip it. In any thread. Raises RemoteProtocolError."""
+
+    def data_came(self) -> tuple[Landed, bool]:
+        """DATA is here, whole: who is told so, and whether it ends the answer. In any thread."""
 
     def answered(self, answer: AnswerMessage, payload: memoryview | None) -> None:
-        """The answer is here, whole. Raises RemoteProtocolError."""
-
-    def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
-        """Instead of `answered` when a worker thread received DATA: do there what takes long, return the rest.
-
-        What is returned is called on the loop and may raise RemoteProtocolError.
-        """
+        """An answer is here that is not DATA. Raises RemoteProtocolError."""
 
     def lost(self, error: Exception) -> None:
         """No answer will come: the connection ended."""

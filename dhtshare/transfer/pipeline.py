@@ -16,6 +16,7 @@ from dhtshare.content.chunks import MIN_CHUNK_SIZE
 from dhtshare.content.layout import Layout
 from dhtshare.errors import NetworkError
 from dhtshare.transfer.buffers import Buffers
+from dhtshare.transfer.gets import ask
 from dhtshare.transfer.jobs import Job, Outcome
 from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, MAX_REQUESTS_IN_FLIGHT, MAX_RUN_CHUNKS
 from dhtshare.transfer.picker import Picker
@@ -32,8 +33,9 @@ RUN_BYTES = MAX_PAYLOAD_BYTES // 4
 COPIES_AT_ONCE = 16
 """Of what is the same bytes as a chunk that came, before others have the thread."""
 
-RUNS_ON_THE_WAY = 3
-"""One that comes, one that the peer sends next, and one that is being asked for."""
+RUNS_ON_THE_WAY = 6
+"""What a fast line carries while the event loop has other things to do than to ask: some 15 ms. With 3 the peer stood
+still when the loop was late, as a trace of the scheduler showed."""
 
 RUNS_UNTIL_CHUNKS = 64
 """Towards the end of a file its chunks are asked one by one, so that all peers get a share of the last ones."""
@@ -116,7 +118,7 @@ class Pipeline:
             if not self._buffers.promise(length):
                 self._wait_for_room()
                 return
-            self._start(Job(self, self._buffers, peer, chunks, length), now)
+            self._start(self._jobs_of(peer, chunks, length), now)
 
     def fill_all(self) -> None:
         """Ask every peer."""
@@ -132,10 +134,13 @@ class Pipeline:
             await self._last_checked
 
     def _room(self, peer: SwarmPeer) -> int:
-        """How many bytes may be asked of the peer at a time. Where it is asked for long runs, more than one of them:
-        a run is through only when its last byte came, and meanwhile the next must be on its way."""
+        """How many bytes may be asked of the peer at a time. Where it is asked for long runs, several of them, but no
+        more than its share of the memory."""
         run = self._longest_run(peer) if peer.window.proven else 0
-        return max(peer.window.size, RUNS_ON_THE_WAY * run) if run > MIN_CHUNK_SIZE else peer.window.size
+        if run <= MIN_CHUNK_SIZE:
+            return peer.window.size
+        share = self._buffers.limit // max(1, sum(1 for _ in self._peers()))
+        return max(peer.window.size, min(RUNS_ON_THE_WAY * run, share))
 
     def _longest_run(self, peer: SwarmPeer) -> int:
         """How many bytes to ask the peer for at a time of chunks that follow each other in a file."""
@@ -155,17 +160,25 @@ class Pipeline:
             count += 1
         return picked[:count], length
 
-    def _start(self, job: Job, now: float) -> None:
-        peer = job.peer
-        self._jobs.add(job)
-        expected = peer.expected(job.length) if peer.window.rate else UNKNOWN_SECONDS
-        for chunk in job.chunks:
-            self._picker.requested(peer, chunk, now + expected)
+    def _jobs_of(self, peer: SwarmPeer, chunks: list[int], length: int) -> list[Job]:
+        """One for all while they are small; else one each, so that a chunk is worked on as soon as it is here."""
+        if length <= RUN_BYTES:
+            return [Job(self, self._buffers, peer, chunks, length)]
+        return [Job(self, self._buffers, peer, [chunk], self._layout.slot(chunk).length) for chunk in chunks]
+
+    def _start(self, jobs: list[Job], now: float) -> None:
+        peer = jobs[0].peer
+        self._jobs.update(jobs)
+        expected = peer.expected(sum(job.length for job in jobs)) if peer.window.rate else UNKNOWN_SECONDS
+        for job in jobs:
+            for chunk in job.chunks:
+                self._picker.requested(peer, chunk, now + expected)
         try:
-            job.ask(now)
+            ask(jobs, now)
         except NetworkError:
-            self._jobs.discard(job)
-            job.abandon()  # the connection is closing; its end puts the chunks back
+            for job in jobs:
+                self._jobs.discard(job)
+                job.abandon()  # the connection is closing; its end puts the chunks back
 
     def _wait_for_room(self) -> None:
         if not self._waits_for_room:

@@ -29,6 +29,14 @@ class Reply:
         if not self.future.done():
             self.future.set_result((answer, bytes(payload or b"")))
 
+    def data_came(self) -> tuple[Reply, bool]:
+        """Nobody asks for more than one DATA here."""
+        return self, True
+
+    def received(self, data: Data, payload: memoryview | None) -> None:
+        """As any other answer."""
+        self.answered(data, payload)
+
     def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
         """There is nothing to do with it."""
         return partial(self.answered, data, payload)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dhtshare.errors import NetworkError, RemoteProtocolError
 from dhtshare.network import Address
 from dhtshare.transfer.messages import MAX_REQUEST, MAX_REQUESTS_IN_FLIGHT
-from dhtshare.transfer.parties import Expecting
+from dhtshare.transfer.parties import Expecting, Landed
 
 
 class Requests:
@@ -51,6 +51,13 @@ class Requests:
         if expecting is None:
             raise self._nobody()
         return expecting
+
+    def take_data(self, number: int) -> Landed:
+        """Whom this DATA is for, which is whole: the request is over with the last one. Raises as `of`."""
+        landed, last = self.of(number).data_came()
+        if last:
+            self._waiting.pop(number, None)  # not there where the connection has just ended
+        return landed
 
     def lose(self, error: Exception) -> None:
         """The connection ended: nobody will have an answer."""

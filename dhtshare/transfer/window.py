@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from dhtshare.transfer.messages import MAX_DATA_BYTES, MAX_PAYLOAD_BYTES
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, MAX_RUN_BYTES
 
 LEAST_PART = 128 << 10
 FIRST_PART = 256 << 10
@@ -17,7 +17,7 @@ PART_SECONDS = 0.1
 """How long one answer may take: what is small, in both directions, waits so long for what is long before it."""
 
 RUN_SECONDS = 0.02
-"""And how long a run of chunks, which a peer that dies in the middle of it leaves undone as a whole."""
+"""And how long a run of chunks, of which a peer that chokes sends the rest all the same."""
 
 SPARE_SECONDS = 0.005
 """Above rate × delay: what the scheduling of threads on both sides may eat."""
@@ -124,7 +124,7 @@ class Window:
     @property
     def run(self) -> int:
         """Bytes to ask for at once of chunks that follow each other: more than `part` only on a very fast line."""
-        return min(MAX_DATA_BYTES, int(self.rate * RUN_SECONDS))
+        return min(MAX_RUN_BYTES, int(self.rate * RUN_SECONDS))
 
     @property
     def batch(self) -> int:

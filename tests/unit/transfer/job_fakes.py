@@ -8,7 +8,7 @@ from typing import cast
 from dhtshare.errors import NetworkError
 from dhtshare.network import Address
 from dhtshare.transfer.connection import Connection
-from dhtshare.transfer.messages import Data, Get, Request
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, Data, Get, Request
 from dhtshare.transfer.parties import Expecting
 from dhtshare.transfer.ratelimit import Meter
 from dhtshare.transfer.source import SwarmPeer
@@ -53,12 +53,18 @@ class FakeConnection:
             self.cancelled.append(number)
 
     def receive(self, number: int, payload: bytes) -> None:
-        """The answer comes whole, and on the event loop."""
+        """The answer comes whole, in as many DATA as it takes, and on the event loop."""
         expecting = self.expecting[number]
-        place = expecting.place(len(payload))
-        if place is not None:
-            place[:] = payload
-        self.expecting.pop(number).answered(Data(number), place)
+        for at in range(0, len(payload), MAX_PAYLOAD_BYTES):
+            data = payload[at : at + MAX_PAYLOAD_BYTES]
+            place = expecting.place(len(data))
+            if place is not None:
+                place[:] = data
+            landed, last = expecting.data_came()
+            assert last == (at + len(data) == len(payload))
+            if last:
+                del self.expecting[number]
+            landed.received(Data(number), place)
 
 
 def fake_peer(connection: FakeConnection, window: Window, base: int = 0) -> SwarmPeer:

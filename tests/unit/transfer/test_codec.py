@@ -10,10 +10,11 @@ from dhtshare.transfer.codec import STAGING_BYTES, Frame, FrameReader, Unknown, 
 from dhtshare.transfer.messages import (
     KINDS,
     MAX_CHUNKS,
-    MAX_DATA_BYTES,
     MAX_HEADER_BYTES,
     MAX_MEMBERS,
     MAX_NAME_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_RUN_BYTES,
     MAX_RUNS,
     PREFIX_BYTES,
     Ask,
@@ -65,12 +66,12 @@ def test_a_payload_is_received_into_the_buffer_that_was_named() -> None:
 
 
 def test_the_rest_of_a_payload_bypasses_the_staging_buffer() -> None:
-    target = bytearray(MAX_DATA_BYTES)
+    target = bytearray(MAX_PAYLOAD_BYTES)
     reader = FrameReader(lambda message, length: memoryview(target))
-    head = encode(Data(1), MAX_DATA_BYTES)
+    head = encode(Data(1), MAX_PAYLOAD_BYTES)
     reader.get_buffer()[: len(head)] = head
     assert reader.advance(len(head)) == []
-    assert len(reader.get_buffer()) == MAX_DATA_BYTES
+    assert len(reader.get_buffer()) == MAX_PAYLOAD_BYTES
     assert reader.get_buffer().obj is target
 
 
@@ -109,7 +110,7 @@ def test_an_unknown_odd_field_is_ignored_and_an_even_one_refused() -> None:
         msgpack.packb({0: 1, 2: Ask.TYPE, 4: True, 6: CONTENT}),
         msgpack.packb({0: 1, 2: Ask.TYPE, 4: 1, 6: CONTENT, 8: 1}),
         msgpack.packb({0: 1, 2: Get.TYPE, 4: 1, 6: CONTENT, 8: 0, 10: 0}),
-        msgpack.packb({0: 1, 2: Get.TYPE, 4: 1, 6: CONTENT, 8: 0, 10: MAX_DATA_BYTES + 1}),
+        msgpack.packb({0: 1, 2: Get.TYPE, 4: 1, 6: CONTENT, 8: 0, 10: MAX_RUN_BYTES + 1}),
         msgpack.packb({0: 1, 2: Get.TYPE, 4: 1, 6: CONTENT, 8: MAX_CHUNKS + 1, 10: 1}),
         msgpack.packb({0: 1, 2: Have.TYPE, 6: CONTENT, 8: [1, 2, "3"]}),
         msgpack.packb({0: 1, 2: Have.TYPE, 6: CONTENT, 8: [1] * (2 * MAX_RUNS + 2)}),
@@ -127,7 +128,7 @@ def test_a_header_that_is_none_is_the_peers_fault(header: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("header_length", "payload_length"),
-    [(0, 0), (MAX_HEADER_BYTES + 1, 0), (10, MAX_DATA_BYTES + 1), (0x47455420, 0x2F204854)],  # 'GET / HT'
+    [(0, 0), (MAX_HEADER_BYTES + 1, 0), (10, MAX_PAYLOAD_BYTES + 1), (0x47455420, 0x2F204854)],  # 'GET / HT'
 )
 def test_lengths_over_the_limit_are_refused_before_anything_is_read(header_length: int, payload_length: int) -> None:
     prefix = header_length.to_bytes(4, "big") + payload_length.to_bytes(4, "big")
@@ -142,7 +143,7 @@ def test_the_longest_of_every_message_fits_a_header() -> None:
         Have(CONTENT, (MAX_CHUNKS,) * (2 * MAX_RUNS)),
         GetMembers(2**32 - 1, CONTENT, (100_000,) * MAX_MEMBERS),
         Members(2**32 - 1, (65_536,) * MAX_MEMBERS),
-        Get(2**32 - 1, CONTENT, MAX_CHUNKS, MAX_DATA_BYTES, 512, 16 << 20),
+        Get(2**32 - 1, CONTENT, MAX_CHUNKS, MAX_RUN_BYTES, 512, 16 << 20),
     ]
     for message in longest:
         raw = encode(message)

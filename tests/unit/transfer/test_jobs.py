@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dhtshare.errors import NetworkError, RemoteProtocolError
 from dhtshare.transfer.buffers import SMALL_BYTES, Buffers
+from dhtshare.transfer.gets import ask
 from dhtshare.transfer.jobs import Job, Outcome
-from dhtshare.transfer.messages import MAX_DATA_BYTES, Data, Get, Has, Reason, Refused
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, Data, Get, Has, Reason, Refused
 from dhtshare.transfer.parties import Expecting
 from dhtshare.transfer.source import SwarmPeer
 from dhtshare.transfer.window import Window
@@ -101,7 +102,7 @@ class Bench:
 
 async def test_a_chunk_is_asked_in_parts_of_one_peer() -> None:
     on = Bench(2 * PART + 7, chunks=[13], base=10)
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     assert list(on.connection.gets.values()) == [
         Get(1, CONTENT, 3, PART),
         Get(2, CONTENT, 3, PART, offset=PART),
@@ -117,18 +118,119 @@ async def test_a_chunk_is_asked_in_parts_of_one_peer() -> None:
     assert on.books.recycled == 1
 
 
-async def test_a_run_is_one_request_however_long() -> None:
-    on = Bench(MAX_DATA_BYTES, chunks=[4, 5, 6, 7])
-    on.job.ask(0.0)
-    assert list(on.connection.gets.values()) == [Get(1, CONTENT, 4, MAX_DATA_BYTES, count=4)]
-    on.connection.receive(1, on.content)
-    assert on.employer.told == ["arrived"]
-    on.job.end()
+class Run:
+    """Jobs that were asked for together: chunks 4, 5, … of MAX_PAYLOAD_BYTES, and a last one of `rest`."""
+
+    def __init__(self, whole: int, rest: int) -> None:
+        self.books = Books()
+        self.connection = FakeConnection()
+        self.peer = fake_peer(self.connection, SmallParts(1 << 20))
+        self.lengths = [MAX_PAYLOAD_BYTES] * whole + [rest]
+        self.contents = [random.Random(length + at).randbytes(length) for at, length in enumerate(self.lengths)]
+        self.employers = [Employer(content) for content in self.contents]
+        assert self.books.promise(sum(self.lengths))
+        self.jobs = [
+            Job(employer, self.books, self.peer, [4 + at], length)
+            for at, (employer, length) in enumerate(zip(self.employers, self.lengths, strict=True))
+        ]
+        ask(self.jobs, 0.0)
+
+    def data(self, at: int) -> None:
+        """The next DATA comes, and a thread received it."""
+        expecting = self.connection.expecting[1]
+        place = expecting.place(self.lengths[at])
+        if place is not None:
+            place[:] = self.contents[at]
+        landed, last = expecting.data_came()
+        assert last == (at == len(self.lengths) - 1)
+        landed.digest(Data(1), place)()
+
+    def told(self) -> list[list[str]]:
+        return [employer.told for employer in self.employers]
+
+
+async def test_several_jobs_are_one_request_and_each_is_checked_when_it_is_here() -> None:
+    on = Run(3, 5)
+    assert list(on.connection.gets.values()) == [Get(1, CONTENT, 4, 3 * MAX_PAYLOAD_BYTES + 5, count=4)]
+    for at in range(4):
+        assert len(on.books.lent) == 0, "the memory of a chunk is used for the next"
+        on.data(at)
+        assert on.told() == [["checked"]] * (at + 1) + [[]] * (3 - at)
+        assert on.books.promised == on.peer.in_flight == sum(on.lengths[at + 1 :])
+
+
+async def test_the_next_chunk_may_begin_before_the_last_one_was_told_of() -> None:
+    on = Run(1, 5)
+    run = on.connection.expecting[1]
+    places = [run.place(length) for length in on.lengths]
+    for place, content in zip(places, on.contents, strict=True):
+        assert place is not None
+        place[:] = content
+    for place in places:
+        run.data_came()[0].received(Data(1), place)
+    assert on.told() == [["arrived"], ["arrived"]]
+
+
+async def test_more_than_was_asked_for_breaks_the_rules() -> None:
+    on = Run(1, 5)
+    run = on.connection.expecting[1]
+    for length in on.lengths:
+        run.place(length)
+    with pytest.raises(RemoteProtocolError, match="more than"):
+        run.place(5)
+
+
+async def test_of_a_run_that_is_refused_in_the_middle_stays_what_came() -> None:
+    on = Run(3, 5)
+    on.data(0)
+    on.connection.expecting.pop(1).answered(Refused(1, Reason.CANCELLED), None)
+    assert on.told() == [["checked"], ["refused"], ["refused"], ["refused"]]
+    assert on.books.promised == on.peer.in_flight == 0
+    assert on.connection.cancelled == []
+
+
+async def test_of_a_run_whose_connection_ends_stays_what_came() -> None:
+    on = Run(3, 5)
+    on.data(0)
+    on.connection.expecting.pop(1).lost(NetworkError("closed"))
+    assert on.told() == [["checked"], ["lost"], ["lost"], ["lost"]]
+    assert on.books.promised == on.peer.in_flight == 0
+
+
+async def test_a_run_is_cancelled_when_nothing_of_it_is_wanted_any_more() -> None:
+    on = Run(2, 5)
+    on.data(0)
+    assert on.jobs[1].abandon()
+    assert on.connection.cancelled == [], "the last one is still to come"
+    on.data(1)  # skipped
+    assert on.jobs[2].abandon()
+    assert on.connection.cancelled == [1]
+    on.data(2)
+    assert on.told() == [["checked"], [], []]
+    assert on.books.promised == on.peer.in_flight == 0
+
+
+async def test_a_long_chunk_of_a_run_comes_in_several_data() -> None:
+    length = 2 * MAX_PAYLOAD_BYTES + 1
+    on = Bench(length)
+    ask([on.job, other := Job(on.employer, on.books, on.peer, [1], 7)], 0.0)
+    assert list(on.connection.gets.values()) == [Get(1, CONTENT, 0, length + 7, count=2)]
+    expecting = on.connection.expecting[1]
+    for at, count in ((0, MAX_PAYLOAD_BYTES), (MAX_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES), (length - 1, 1)):
+        place = expecting.place(count)
+        assert place is not None
+        place[:] = on.content[at : at + count]
+        landed, last = expecting.data_came()
+        assert not last
+        landed.received(Data(1), place)
+    assert on.employer.told == ["moved", "moved", "arrived"]
+    assert bytes(on.job.view) == on.content
+    assert other.wanted
 
 
 async def test_memory_is_taken_with_the_first_byte_and_not_before() -> None:
     on = Bench(2 * PART)
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     assert on.books.lent == []
     assert on.connection.expecting[1].place(PART) is not None
     assert len(on.books.lent) == 1
@@ -139,7 +241,7 @@ async def test_memory_is_taken_with_the_first_byte_and_not_before() -> None:
 @pytest.mark.parametrize("length", [0, 1, PART - 1, PART + 1])
 async def test_a_part_of_another_length_breaks_the_rules(length: int) -> None:
     on = Bench(2 * PART)
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     with pytest.raises(RemoteProtocolError, match="were asked for"):
         on.connection.expecting[1].place(length)
     assert on.books.lent == []
@@ -147,14 +249,17 @@ async def test_a_part_of_another_length_breaks_the_rules(length: int) -> None:
 
 async def test_data_without_any_and_answers_of_another_kind_break_the_rules() -> None:
     on = Bench(PART)
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     part = on.connection.expecting[1]
     empty = memoryview(b"")
     with pytest.raises(RemoteProtocolError):
         part.answered(Data(1), empty)
+    landed, _ = part.data_came()
+    with pytest.raises(RemoteProtocolError):
+        landed.received(Data(1), empty)
     with pytest.raises(RemoteProtocolError):
         part.answered(Has(1, 1, 1, "", 1), None)
-    then = part.digest(Data(1), empty)  # in a thread, where nothing may be raised
+    then = landed.digest(Data(1), empty)  # in a thread, where nothing may be raised
     with pytest.raises(RemoteProtocolError):
         then()
     assert on.employer.told == []
@@ -175,7 +280,7 @@ async def test_data_without_any_and_answers_of_another_kind_break_the_rules() ->
 )
 async def test_a_refused_part_ends_the_job_and_the_others_are_cancelled(reason: int, told: str) -> None:
     on = Bench(3 * PART)
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     on.connection.receive(1, on.payload(1))
     on.connection.expecting.pop(2).answered(Refused(2, reason), None)
     assert on.employer.told == ["moved", told]
@@ -188,7 +293,7 @@ async def test_a_refused_part_ends_the_job_and_the_others_are_cancelled(reason: 
 
 async def test_a_connection_that_ends_ends_the_job_once() -> None:
     on = Bench(3 * PART)
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     for part in list(on.connection.expecting.values()):
         part.lost(NetworkError("closed"))
     assert on.employer.told == ["lost"]
@@ -200,7 +305,7 @@ async def test_a_connection_that_ends_ends_the_job_once() -> None:
 async def test_what_could_not_be_asked_whole_is_abandoned() -> None:
     on = Bench(3 * PART, takes=2)
     with pytest.raises(NetworkError):
-        on.job.ask(0.0)
+        ask([on.job], 0.0)
     assert on.job.abandon()
     assert on.connection.cancelled == [1, 2]
     assert on.books.promised == on.peer.in_flight == 0
@@ -208,7 +313,7 @@ async def test_what_could_not_be_asked_whole_is_abandoned() -> None:
 
 async def test_a_job_that_is_whole_cannot_be_given_up() -> None:
     on = Bench(PART)
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     on.connection.receive(1, on.payload(1))
     assert not on.job.abandon()
     assert on.employer.told == ["arrived"]
@@ -220,14 +325,14 @@ async def test_a_job_that_is_whole_cannot_be_given_up() -> None:
 async def test_a_buffer_that_a_thread_writes_to_is_never_used_again() -> None:
     length = SMALL_BYTES + 1  # a block
     on = Bench(length, chunks=[0, 1])
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     part = on.connection.expecting[1]
     place = part.place(length)
     assert place is not None
     assert on.job.abandon()
     assert on.books.recycled == 0
     assert on.books.take(length) is not place.obj
-    part.digest(Data(1), place)()
+    part.data_came()[0].digest(Data(1), place)()
     assert on.employer.checks == 0
     assert on.books.recycled == 0
 
@@ -236,7 +341,7 @@ async def test_the_window_hears_of_the_first_byte_once_a_job() -> None:
     told: list[float] = []
     on = Bench(2 * PART)
     on.peer.window.answered = told.append  # type: ignore[method-assign]
-    on.job.ask(0.0)
+    ask([on.job], 0.0)
     for number in (1, 2):
         on.connection.receive(number, on.payload(number))
     assert len(told) == 1
@@ -249,7 +354,7 @@ def test_threads_that_land_at_once_make_one_whole_job() -> None:
     async def run(pool: ThreadPoolExecutor) -> None:
         for abandons in [False, True] * 100:
             on = Bench(4 * PART)
-            on.job.ask(0.0)
+            ask([on.job], 0.0)
             parts = dict(on.connection.expecting)
             begin = Barrier(len(parts) + 1)
 
@@ -258,7 +363,7 @@ def test_threads_that_land_at_once_make_one_whole_job() -> None:
                 place = part.place(PART)
                 if place is not None:
                     place[:] = on.payload(number)
-                return part.digest(Data(number), place)
+                return part.data_came()[0].digest(Data(number), place)
 
             landings = [pool.submit(land, number, part) for number, part in parts.items()]
             begin.wait(20)
@@ -283,7 +388,7 @@ class JobMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         length = (parts - 1) * PART + rest
         self.on = Bench(length, chunks=[0, 1] if run else [0])
-        self.on.job.ask(0.0)
+        ask([self.on.job], 0.0)
         self.open = self.on.connection.expecting
         self.placed: dict[int, memoryview | None] = {}
         self.landed: set[int] = set()
@@ -332,7 +437,7 @@ class JobMachine(RuleBasedStateMachine):
         number, part, place = self._filled(choice)
 
         async def answer() -> None:
-            part.answered(Data(number), place)
+            part.data_came()[0].received(Data(number), place)
 
         self.runner.run(answer())
         self._came(number)
@@ -344,7 +449,7 @@ class JobMachine(RuleBasedStateMachine):
     def a_payload_ends_in_a_thread(self, choice: random.Random) -> None:
         before = self.state
         number, part, place = self._filled(choice)
-        then = part.digest(Data(number), place)
+        then = part.data_came()[0].digest(Data(number), place)
         checked = (before, self.state) == ("asked", "whole")
         self.checks += checked
         self.posts.append((-number if checked else number, then))

@@ -13,7 +13,7 @@ from dhtshare.content.descriptor import CollectionDescriptor, CollectionEntry, F
 from dhtshare.content.layout import Layout
 from dhtshare.errors import DiskError
 from dhtshare.transfer.buffers import Buffers
-from dhtshare.transfer.messages import MAX_DATA_BYTES, Get, Reason, Refused
+from dhtshare.transfer.messages import MAX_RUN_BYTES, Get, Reason, Refused
 from dhtshare.transfer.picker import Picker
 from dhtshare.transfer.pipeline import COPIES_AT_ONCE, RUN_BYTES, RUNS_ON_THE_WAY, RUNS_UNTIL_CHUNKS, Pipeline
 from dhtshare.transfer.repeats import known_repeats
@@ -172,8 +172,8 @@ async def test_a_fast_peer_alone_is_asked_for_runs() -> None:
     on = Bench(zeros(200))
     fast = on.join(FAST)
     assert [(get.first, get.count, get.length) for get in open_gets(fast)[:2]] == [
-        (0, 4, MAX_DATA_BYTES),
-        (4, 4, MAX_DATA_BYTES),
+        (0, 4, MAX_RUN_BYTES),
+        (4, 4, MAX_RUN_BYTES),
     ]
 
 
@@ -255,14 +255,14 @@ async def test_a_false_chunk_in_a_run_is_its_senders_and_the_others_count(false:
     on = Bench(zeros(200))
     fast = on.join(FAST)
     (number, *_) = fast.expecting
-    payload = bytearray(MAX_DATA_BYTES)
+    payload = bytearray(MAX_RUN_BYTES)
     payload[false * MIB + 5] = 1
     fast.receive(number, bytes(payload))
     peer = on.peers[0]
     others = [chunk for chunk in range(4) if chunk != false]
     assert on.overseer.false_of == [(peer, false)]
     assert on.overseer.stored_of == [(peer, chunk) for chunk in others]
-    assert on.overseer.settlements == [True]
+    assert on.overseer.settlements == [chunk == false for chunk in range(4)]
     assert on.sink.stored == others
     assert on.picker.missing >> false & 1 or any(get.first == false for get in open_gets(fast))
 
@@ -304,8 +304,24 @@ async def test_the_next_runs_are_on_their_way_before_one_is_through() -> None:
     assert len(open_gets(fast)) >= RUNS_ON_THE_WAY
     for _ in range(5):
         (number, *_) = fast.expecting
-        fast.receive(number, bytes(MAX_DATA_BYTES))
+        fast.receive(number, bytes(MAX_RUN_BYTES))
         assert len(open_gets(fast)) >= RUNS_ON_THE_WAY - 1
+
+
+async def test_several_fast_peers_share_the_memory() -> None:
+    on = Bench(zeros(600))
+    first = on.join(FAST)
+    assert sum(get.length for get in open_gets(first)) == RUNS_ON_THE_WAY * MAX_RUN_BYTES
+    for _ in range(5):
+        on.join(FAST)
+    for _ in range(10):
+        for connection in on.connections:
+            for number in list(connection.expecting)[:1]:
+                connection.receive(number, bytes(connection.gets[number].length))
+    asked = [sum(get.length for get in open_gets(connection)) for connection in on.connections]
+    assert max(asked) <= on.buffers.limit // 6
+    assert min(asked) > 0
+    assert on.buffers.promised == sum(asked)
 
 
 async def test_a_run_that_is_refused_is_asked_of_others() -> None:
@@ -325,8 +341,8 @@ async def test_a_full_disk_ends_the_fetch_and_gives_back_the_memory() -> None:
     on.sink.error = DiskError("full")
     fast = on.join(FAST)
     (number, *_) = fast.expecting
-    fast.receive(number, bytes(MAX_DATA_BYTES))
-    assert on.overseer.errors == [on.sink.error]
+    fast.receive(number, bytes(MAX_RUN_BYTES))
+    assert set(on.overseer.errors) == {on.sink.error}
     assert on.buffers.promised == sum(get.length for get in open_gets(fast))
 
 
@@ -423,7 +439,7 @@ def test_jobs_of_a_collection_cover_it() -> None:
             if get.count > 1:
                 run_of = layout.run(get.first, get.count)
                 assert get.length == run_of.length
-                assert get.length <= (MAX_DATA_BYTES if run_of.in_one_file else RUN_BYTES)
+                assert get.length <= (MAX_RUN_BYTES if run_of.in_one_file else RUN_BYTES)
 
     rng = random.Random(5)
     for rate in (FAST, SLOW):

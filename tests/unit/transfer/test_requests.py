@@ -10,19 +10,28 @@ from dhtshare.errors import NetworkError, RemoteProtocolError
 from dhtshare.network import Address
 from dhtshare.transfer import requests
 from dhtshare.transfer.messages import MAX_REQUESTS_IN_FLIGHT, Answer, Data
+from dhtshare.transfer.parties import Landed
 from dhtshare.transfer.requests import Requests
 
 ADDRESS = Address("127.0.0.1", 4470)
 
 
 class Waiting:
-    def __init__(self) -> None:
+    def __init__(self, data: int = 1) -> None:
         self.errors: list[Exception] = []
+        self.left = data
 
     def place(self, length: int) -> memoryview | None:
         return None
 
     def answered(self, answer: Answer, payload: memoryview | None) -> None:
+        pass
+
+    def data_came(self) -> tuple[Landed, bool]:
+        self.left -= 1
+        return self, not self.left
+
+    def received(self, data: Data, payload: memoryview | None) -> None:
         pass
 
     def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
@@ -43,6 +52,16 @@ def test_an_answer_is_taken_once() -> None:
     for answer in (made.of, made.take):
         with pytest.raises(RemoteProtocolError, match="never made"):
             answer(number)
+
+
+def test_a_request_is_over_with_the_last_data_of_its_answer() -> None:
+    made, waiting = Requests(ADDRESS), Waiting(data=3)
+    number = made.add(waiting)
+    for left in (1, 1, 0):
+        assert made.take_data(number) is waiting
+        assert len(made) == left
+    with pytest.raises(RemoteProtocolError, match="never made"):
+        made.take_data(number)
 
 
 def test_what_was_never_asked_is_no_answer() -> None:

@@ -14,7 +14,7 @@ from dhtshare.content.layout import Layout
 from dhtshare.network import Address, ScopeRules
 from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.exchange import Exchange
-from dhtshare.transfer.messages import MAX_DATA_BYTES, Data, Get, Hello, Reason, Refused, Request
+from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, MAX_RUN_BYTES, Data, Get, Hello, Reason, Refused, Request
 from dhtshare.transfer.seeder import Seeder
 from dhtshare.transfer.swarm import Swarm, SwarmOptions, SwarmResult
 from tests.unit.transfer.collection_fakes import CollectionOffer
@@ -37,13 +37,17 @@ def offer(tmp_path: Path) -> FileOffer:
 
 
 async def ask(raw: RawPeer, get: Get) -> bytes | int:
-    """The payload, or the reason of the refusal."""
+    """The payloads together, or the reason of the refusal."""
     raw.say(get)
+    whole = b""
     while True:
         message, payload = await raw.hear()
         if isinstance(message, Data):
             assert message.request == get.request
-            return payload
+            whole += payload
+            assert len(payload) == MAX_PAYLOAD_BYTES or len(whole) == get.length
+            if len(whole) >= get.length:
+                return whole
         if isinstance(message, Refused):
             assert message.request == get.request
             return message.reason
@@ -56,7 +60,7 @@ async def test_a_run_in_one_file_is_answered_up_to_its_limit(offer: FileOffer) -
     async with peer(offer) as (_, address), dialled(address) as raw:
         raw.hello()
         await raw.hear_a(Hello)
-        assert await ask(raw, Get(1, CONTENT, 3, MAX_DATA_BYTES, 4)) == DATA[3 * MIB : 7 * MIB]
+        assert await ask(raw, Get(1, CONTENT, 3, MAX_RUN_BYTES, 4)) == DATA[3 * MIB : 7 * MIB]
         assert await ask(raw, Get(2, CONTENT, CHUNKS - 2, 2 * MIB - 777, 2)) == DATA[-2 * MIB + 777 :]
 
 

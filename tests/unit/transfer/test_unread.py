@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dhtshare.errors import NetworkError
-from dhtshare.transfer.messages import Answer, Ask, Data, Have, Hello
+from dhtshare.transfer.messages import Answer, Ask, Have, Hello
+from dhtshare.transfer.parties import Landed
 from tests.unit.transfer.raw_peer import dialled
 from tests.unit.transfer.transfer_fakes import FileOffer, describe, peer
 
@@ -29,7 +29,7 @@ class Waiting:
     def answered(self, answer: Answer, payload: memoryview | None) -> None:
         raise AssertionError("no answer comes")
 
-    def digest(self, data: Data, payload: memoryview | None) -> Callable[[], None]:
+    def data_came(self) -> tuple[Landed, bool]:
         raise AssertionError("no answer comes")
 
     def lost(self, error: Exception) -> None:
