@@ -38,9 +38,14 @@ class Probing:
     sent: dict[str, bool] = field(default_factory=dict)  # prober → whether somebody wrote to us
     dialled: dict[str, bool] = field(default_factory=dict)  # prober → whether our TCP port answered
 
+    def declined(self, nonce: bytes) -> None:
+        """No answer came to that probe, or a refusal. Who reported all the same did take it; its answer was lost."""
+        if self.asked[nonce] not in self.sent:
+            del self.asked[nonce]
+
     @property
     def all_reported(self) -> bool:
-        return len(self.sent) == len(self.asked)
+        return self.sent.keys() >= set(self.asked.values())
 
     @property
     def dialable(self) -> bool | None:
@@ -102,12 +107,12 @@ class Reach:
             return
 
     async def _ask(self, contact: Contact) -> None:
-        nonce = self._scope.rng.randbytes(MESSAGE_ID_BYTES)
-        self._probing.asked[nonce] = contact.address.host
+        probing, nonce = self._probing, self._scope.rng.randbytes(MESSAGE_ID_BYTES)
+        probing.asked[nonce] = contact.address.host
         try:
             await self._scope.rpc.call(contact, Method.PROBE, {2: self._tcp_port, 4: nonce}, prove=True)
         except (NoAnswer, Refused):
-            del self._probing.asked[nonce]
+            probing.declined(nonce)
 
     def _on_asked(self, address: Address) -> None:
         self._holes.wrote(address.host, self._scope.rpc.now())
