@@ -122,19 +122,21 @@ class Announcer:
             due = self._agenda.take_due(self._now())
             if due:
                 return due
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Until something is due, or others came, or what is shared changed. The agenda may be long: one look."""
+        at = self._agenda.next_due()
+        while at is None or at > self._now():
+            pause = UNDER_WAY if at is None else at - self._now()
+            if at is not None and not all(self._company.values()):
+                pause = min(pause, COMPANY_SECONDS)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
+                async with asyncio.timeout(pause if pause < UNDER_WAY else None):
                     await self._wake.wait()
                     await asyncio.sleep(GATHER_SECONDS)
-
-    def _pause(self) -> float | None:
-        at = self._agenda.next_due()
-        if at is None:
-            return None
-        pause = max(0.0, at - self._now())
-        if not all(self._company.values()):
-            pause = min(pause, COMPANY_SECONDS)
-        return pause if pause < UNDER_WAY else None
+            if self._wake.is_set() or self._met():
+                return
 
     async def _announce(self, due: Due) -> None:
         try:
@@ -240,11 +242,14 @@ class Announcer:
 
     def _meet(self) -> None:
         """Where we were alone, everything goes out as soon as somebody is there."""
-        met = [holding for holding, known in self._company.items() if not known and holding.dht.contacts]
+        met = self._met()
         for holding in met:
             self._company[holding] = holding.dht.contacts
         if met:
             self._agenda.all_due(self._now())
+
+    def _met(self) -> list[Holding]:
+        return [holding for holding, known in self._company.items() if not known and holding.dht.contacts]
 
     def _others_came(self) -> None:
         """Where we were among few, those who came since should name us as a provider; entries they pull."""

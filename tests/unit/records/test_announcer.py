@@ -35,10 +35,11 @@ class Publisher:
         self.library = {content(number): (f"word{number}", "musica") for number in range(100)}
         self.signed = 0
         self.due: dict[bytes, float] = {}
+        self.agenda = Agenda(random.Random(1))
         self.announcer = Announcer(
             [others.holding],
             network=NETWORK,
-            agenda=Agenda(random.Random(1)),
+            agenda=self.agenda,
             make_entry=self.entry,
             make_withdrawal=self.withdrawal,
             claim=lambda partial: ProviderClaim(5000, b"peerpeer", partial),
@@ -161,6 +162,26 @@ def test_what_was_published_while_alone_goes_out_when_somebody_comes_and_after_a
         assert provided_at(holder, 1)
         assert not (await publisher.announcer.receipt(content(1))).alone
         assert publisher.due[content(1)] > others.wall() + 9 * HOUR
+
+    publishing(story)
+
+
+def test_while_nobody_is_there_the_agenda_is_not_gone_through_each_second() -> None:
+    async def story(others: Others, publisher: Publisher) -> None:
+        looks, next_due = 0, publisher.agenda.next_due
+
+        def counted() -> float | None:
+            nonlocal looks
+            looks += 1
+            return next_due()
+
+        await publisher.announcer.receipt(publisher.share(1))
+        publisher.agenda.next_due = counted  # type: ignore[method-assign]
+        await asyncio.sleep(600 * COMPANY_SECONDS)
+        assert looks < 10
+        holder = others.holder()
+        await asyncio.sleep(COMPANY_SECONDS + 5.0)
+        assert entries_at(holder) == 1
 
     publishing(story)
 
