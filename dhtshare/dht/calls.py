@@ -1,8 +1,9 @@
 """One request under way: when it is late, when it is sent again, when it is given up. Pure.
 
-A call has three outcomes and one warning. The warning, *late*, comes after the contact's usual delay;
-a lookup then gives its slot to somebody else, while the same datagram is sent twice more under the same
-id, as long apart, and the call goes on waiting. An answer to any sending counts.
+A call has three outcomes and one warning. The warning, *late*, comes after the contact's usual delay, or with the next
+part of an answer that drips in; a lookup then gives its slot to somebody else, while the same datagram is sent twice
+more under the same id, as long apart, unless an answer began, and the call goes on waiting. An answer to any sending
+counts.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Call:
 
     __slots__ = (
         "_first",
+        "_late_at",
         "_parts",
         "_parts_until",
         "contact",
@@ -61,6 +63,7 @@ class Call:
         self.wait = wait
         self.sendings = 0
         self.sent_at = 0.0
+        self._late_at: float | None = None
         self.timer: Timer | None = None
         self._first: ResponseMessage | None = None
         self._parts: dict[int, Body] = {}
@@ -70,6 +73,7 @@ class Call:
         """The datagram went out."""
         self.sendings += 1
         self.sent_at = now
+        self._late_at = now + self.wait if self.sendings == 1 else None
 
     @property
     def started_answering(self) -> bool:
@@ -90,6 +94,13 @@ class Call:
         if self._parts_until is None:
             self._parts_until = now + PARTS_SECONDS
         return min(PARTS_GAP_SECONDS, self._parts_until - now)
+
+    def became_late(self, now: float) -> bool:
+        """Whether its usual delay is over and the rest of its answer is not here. True once."""
+        if self._late_at is None or now < self._late_at:
+            return False
+        self._late_at = None
+        return True
 
     @property
     def answer(self) -> tuple[ResponseMessage, tuple[Body, ...], bool]:

@@ -263,7 +263,10 @@ class Rpc(AdaptedProtocol):
         else:
             if call.timer is not None:
                 call.timer.cancel()
-            call.timer = self._loop.call_later(call.rest(self._loop.time()), self._timeout, msg_id)
+            now = self._loop.time()
+            call.timer = self._loop.call_later(call.rest(now), self._timeout, msg_id)
+            if call.became_late(now):
+                call.listener.late()
 
     def _complete(self, call: Call) -> None:
         self._finish(call)

@@ -186,6 +186,29 @@ def test_an_answer_that_comes_drop_by_drop_is_not_waited_for_without_end(parts: 
     tell(story)
 
 
+def test_who_drips_an_answer_is_late_after_the_usual_time_and_its_answer_counts_all_the_same() -> None:
+    async def story(net: Net) -> None:
+        node, slow = net.node("10.0.0.1"), net.stranger("10.0.0.2")
+
+        def drip(data: bytes, sender: Address) -> None:
+            for number in range(MAX_PARTS):
+                datagram = response(message_id(data), ID, {2: number}, part=number, parts=MAX_PARTS)
+                net.loop.call_later(0.3 * number, slow.send, datagram, sender)
+
+        slow.answer = drip
+        ear = Ear()
+        node.rpc.start(Contact(UNKNOWN_ID, slow.address), Method.PING, {}, ear.listener)
+        await asyncio.sleep(START_SECONDS - 0.01)
+        assert (ear.late, ear.outcomes) == (0, 0)
+        await asyncio.sleep(PARTS_GAP_SECONDS)
+        assert (ear.late, ear.outcomes) == (1, 0)
+        await asyncio.sleep(PARTS_SECONDS)
+        assert ear.late == 1
+        assert [reply.complete for reply in ear.replies] == [True]
+
+    tell(story)
+
+
 def test_many_parts_come_through_one_after_the_other() -> None:
     async def story(net: Net) -> None:
         node, stranger = net.node("10.0.0.1"), net.stranger("10.0.0.2")
