@@ -20,7 +20,7 @@ from dhtshare.transfer.ports import Offer
 
 
 class Answer(Protocol):
-    """One frame with a payload."""
+    """One frame with a payload, or several DATA one behind the other."""
 
     request: int
     is_data: bool
@@ -30,11 +30,11 @@ class Answer(Protocol):
         """Make header and payload ready. Raises OSError or DiskError while nothing is sent."""
 
     def send_to(self, line: Line, most: int, patience: Patience) -> int:
-        """Send some, at most about `most` bytes; how many went, header included."""
+        """Send some, at most about `most` bytes; how many went, headers included."""
 
     @property
     def left(self) -> int:
-        """Bytes of the frame that were not sent yet; valid after `prepare`."""
+        """Bytes that were not sent yet, without the headers of DATA to come; valid after `prepare`."""
 
     @property
     def closed(self) -> bool:

@@ -22,6 +22,7 @@ from dhtshare.transfer.messages import (
     MAX_REQUEST,
     PREFIX_BYTES,
     VERSION,
+    Data,
     Message,
 )
 from dhtshare.transfer.schema import REQUIRED
@@ -171,6 +172,8 @@ class FrameReader:
         self._start = begin + header_length
         if not isinstance(message, Unknown) and payload_length > MAX_PAYLOAD.get(type(message), 0):
             raise RemoteProtocolError(f"{type(message).__name__} with a payload of {payload_length} bytes.")
+        if isinstance(message, Data) and not payload_length:
+            raise RemoteProtocolError("DATA without a payload.")  # before it is taken for the DATA that is to come
         self._message = message
         if payload_length == 0:
             return Frame(message, memoryview(b""))

@@ -268,7 +268,7 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Answer to GET: the payload is exactly the bytes asked for, or the next MAX_PAYLOAD_BYTES of them."""
+    """Answer to GET: the payload is exactly the bytes asked for, or the next MAX_PAYLOAD_BYTES of them; never empty."""
 
     request: int
 

@@ -1,7 +1,7 @@
 """The sending half of a connection: small frames at once, answers with a payload one after another.
 
-Never interleaves inside a frame. Answers go out in a thread, one after another as long as the peer takes them; the
-transport is idle meanwhile, and small frames wait for the end of a frame.
+Never interleaves inside an answer. Answers go out in a thread, one after another as long as the peer takes them; the
+transport is idle meanwhile, and small frames wait for the end of an answer.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Outbox:
         return sum(answer.is_data for answer in self._answers) + (self._current is not None and self._current.is_data)
 
     def send(self, message: Message) -> None:
-        """Send a frame without a payload, now or behind the frame that is under way. Raises NetworkError
+        """Send a frame without a payload, now or behind the answer that is under way. Raises NetworkError
         when the peer left MAX_SMALL_BYTES of them unread."""
         frame = encode(message)
         self._cap.charge(len(frame), self._loop.time())

@@ -81,6 +81,19 @@ def test_an_unwanted_payload_is_skipped_and_the_next_frame_is_read() -> None:
     assert feed(reader, stream) == [Frame(Data(1), None), Frame(Ping(), memoryview(b""))]
 
 
+def test_data_without_a_payload_is_refused_before_the_next_data_is_taken_for_it() -> None:
+    """It stood for the first DATA of a run: the next one, whole, then counted for a chunk of which nothing was here."""
+    placed: list[int] = []
+
+    def place(message: Message, length: int) -> memoryview:
+        placed.append(length)
+        return memoryview(bytearray(length))
+
+    with pytest.raises(RemoteProtocolError, match="without a payload"):
+        feed(FrameReader(place), encode(Data(1)) + encode(Data(1), 5) + b"bytes")
+    assert placed == []
+
+
 def test_a_message_of_a_later_version_is_skipped_with_its_payload() -> None:
     later = frame({0: 1, 2: 200, 4: 9, 6: "?"}, b"x" * 50) + frame({0: 2, 2: 15}) + encode(Ping())
     messages = [got.message for got in feed(FrameReader(skip), later)]
