@@ -29,7 +29,7 @@ A whole seed tells those who follow a content, by GIVEN, which chunks it gives t
 for different ones, so that a swarm of fetchers draws each chunk from its seed about once.
 
 Chunks are counted through all files of a content in the order of its descriptor, from 0; a file of n bytes has
-⌈n / chunk size⌉ of them. A run of chunks is one request: up to 4 MiB where they follow each other in one file, so
+⌈n / chunk size⌉ of them. A run of chunks is one request: up to 8 MiB where they follow each other in one file, so
 that a fast line is not held up by questions, up to 1 MiB where they are many small files. What is longer than 1 MiB
 comes in several DATA with the request's number, one behind the other, 1 MiB each and the last one what is left; a
 REFUSED instead of one of them ends the answer.
@@ -55,7 +55,7 @@ PREFIX_BYTES = 8
 MAX_HEADER_BYTES = 4096
 MAX_PAYLOAD_BYTES = 1 << 20
 #: What one GET may ask for.
-MAX_RUN_BYTES = 4 << 20
+MAX_RUN_BYTES = 8 << 20
 #: First byte of a TLS ClientHello record; a plain opening starts with 0x00.
 TLS_FIRST_BYTE = 0x16
 

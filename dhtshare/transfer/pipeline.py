@@ -33,9 +33,9 @@ RUN_BYTES = MAX_PAYLOAD_BYTES // 4
 COPIES_AT_ONCE = 16
 """Of what is the same bytes as a chunk that came, before others have the thread."""
 
-RUNS_ON_THE_WAY = 6
-"""What a fast line carries while the event loop has other things to do than to ask: some 15 ms. With 3 the peer stood
-still when the loop was late, as a trace of the scheduler showed."""
+RUNS_ON_THE_WAY = 3
+"""One that comes, one that the peer sends next, and one that is being asked for: together what a fast line carries
+in 15 ms. With half of that the peer stood still whenever the event loop was late, as a trace of the scheduler showed."""
 
 RUNS_UNTIL_CHUNKS = 64
 """Towards the end of a file its chunks are asked one by one, so that all peers get a share of the last ones."""
@@ -134,19 +134,19 @@ class Pipeline:
             await self._last_checked
 
     def _room(self, peer: SwarmPeer) -> int:
-        """How many bytes may be asked of the peer at a time. Where it is asked for long runs, several of them, but no
-        more than its share of the memory."""
+        """How many bytes may be asked of the peer at a time: where it is asked for long runs, several of them."""
         run = self._longest_run(peer) if peer.window.proven else 0
-        if run <= MIN_CHUNK_SIZE:
-            return peer.window.size
-        share = self._buffers.limit // max(1, sum(1 for _ in self._peers()))
-        return max(peer.window.size, min(RUNS_ON_THE_WAY * run, share))
+        return max(peer.window.size, RUNS_ON_THE_WAY * run) if run > MIN_CHUNK_SIZE else peer.window.size
 
     def _longest_run(self, peer: SwarmPeer) -> int:
-        """How many bytes to ask the peer for at a time of chunks that follow each other in a file."""
+        """How many bytes to ask the peer for at a time of chunks that follow each other in a file: so many that its
+        share of the memory holds RUNS_ON_THE_WAY of them."""
         # Asked one by one, chunks are spread over all who want them and all who have them.
         alone = not self._picker.shared and self._picker.missing.bit_count() >= RUNS_UNTIL_CHUNKS
-        return max(RUN_BYTES, peer.window.run) if alone else RUN_BYTES
+        if not alone:
+            return RUN_BYTES
+        share = self._buffers.limit // max(1, sum(1 for _ in self._peers()))
+        return max(RUN_BYTES, min(peer.window.run, share // RUNS_ON_THE_WAY))
 
     def _run_of(self, picked: list[int], most: int) -> tuple[list[int], int]:
         """How many of these consecutive chunks to ask for at once, and their bytes: `most` in a file, or RUN_BYTES."""

@@ -28,6 +28,7 @@ from tests.unit.transfer.transfer_fakes import describe
 MIB = 1 << 20
 ZEROS = blake3(bytes(MIB)).digest()
 FAST, SLOW = 1e9, 12.5e6
+RUN = MAX_RUN_BYTES // MIB
 
 
 def zeros(chunks: int, last: int = MIB) -> Layout:
@@ -172,8 +173,8 @@ async def test_a_fast_peer_alone_is_asked_for_runs() -> None:
     on = Bench(zeros(200))
     fast = on.join(FAST)
     assert [(get.first, get.count, get.length) for get in open_gets(fast)[:2]] == [
-        (0, 4, MAX_RUN_BYTES),
-        (4, 4, MAX_RUN_BYTES),
+        (0, RUN, MAX_RUN_BYTES),
+        (RUN, RUN, MAX_RUN_BYTES),
     ]
 
 
@@ -191,7 +192,7 @@ async def test_a_peer_that_proved_nothing_is_asked_for_one_chunk() -> None:
     assert sum(get.length for get in open_gets(fast)) == MIB
     for number in list(fast.expecting):
         fast.receive(number, bytes(fast.gets[number].length))
-    assert [get.count for get in open_gets(fast)][:2] == [4, 4]
+    assert [get.count for get in open_gets(fast)][:2] == [RUN, RUN]
 
 
 async def test_what_came_first_is_verified_before_more_is_asked_for() -> None:
@@ -224,19 +225,19 @@ async def test_where_seeds_give_to_others_chunks_are_asked_one_by_one() -> None:
 
 
 async def test_towards_the_end_chunks_are_asked_one_by_one() -> None:
-    on = Bench(zeros(RUNS_UNTIL_CHUNKS + 4))
+    on = Bench(zeros(RUNS_UNTIL_CHUNKS + RUN))
     fast = on.join(FAST)
     answer_all(fast)
     gets = list(fast.gets.values())
-    assert [get.count for get in gets] == [4, 4, *[1] * (RUNS_UNTIL_CHUNKS - 4)]
-    assert sorted(on.sink.stored) == list(range(RUNS_UNTIL_CHUNKS + 4))
+    assert [get.count for get in gets] == [RUN, RUN, *[1] * (RUNS_UNTIL_CHUNKS - RUN)]
+    assert sorted(on.sink.stored) == list(range(RUNS_UNTIL_CHUNKS + RUN))
     assert on.picker.done
 
 
 async def test_a_run_ends_before_what_is_here() -> None:
     on = Bench(zeros(200), wanted=[0, 1, 3, *range(5, 200)])
     fast = on.join(FAST)
-    assert [(get.first, get.count) for get in open_gets(fast)][:3] == [(0, 2), (3, 1), (5, 4)]
+    assert [(get.first, get.count) for get in open_gets(fast)][:3] == [(0, 2), (3, 1), (5, RUN)]
 
 
 async def test_the_last_chunk_of_a_file_may_end_a_run() -> None:
@@ -259,10 +260,10 @@ async def test_a_false_chunk_in_a_run_is_its_senders_and_the_others_count(false:
     payload[false * MIB + 5] = 1
     fast.receive(number, bytes(payload))
     peer = on.peers[0]
-    others = [chunk for chunk in range(4) if chunk != false]
+    others = [chunk for chunk in range(RUN) if chunk != false]
     assert on.overseer.false_of == [(peer, false)]
     assert on.overseer.stored_of == [(peer, chunk) for chunk in others]
-    assert on.overseer.settlements == [chunk == false for chunk in range(4)]
+    assert on.overseer.settlements == [chunk == false for chunk in range(RUN)]
     assert on.sink.stored == others
     assert on.picker.missing >> false & 1 or any(get.first == false for get in open_gets(fast))
 
@@ -330,10 +331,10 @@ async def test_a_run_that_is_refused_is_asked_of_others() -> None:
     (number, *_) = fast.expecting
     fast.choked = True
     fast.expecting.pop(number).answered(Refused(number, Reason.CHOKED), None)
-    assert on.picker.missing & 15 == 15
+    assert on.picker.missing & 255 == 255
     other = on.join(FAST)
     assert open_gets(other)[0].first == 0
-    assert open_gets(other)[0].count == 4
+    assert open_gets(other)[0].count == RUN
 
 
 async def test_a_full_disk_ends_the_fetch_and_gives_back_the_memory() -> None:
@@ -454,7 +455,7 @@ async def test_long_files_of_a_collection_are_asked_for_as_one_file_is(shared: b
     if shared:
         on.picker.given(1 << 50)
     fast = on.join(FAST)
-    assert [get.count for get in open_gets(fast)][:2] == ([1, 1] if shared else [4, 4])
+    assert [get.count for get in open_gets(fast)][:2] == ([1, 1] if shared else [RUN, RUN])
 
 
 async def test_small_files_are_asked_for_together_also_where_seeds_give_to_others() -> None:
