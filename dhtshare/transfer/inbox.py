@@ -154,8 +154,8 @@ class Inbox:
     # In a worker thread.
 
     def _turn(self) -> None:
-        """Receive up to a whole frame, give the socket on, and only then work on what came."""
-        taken = receive(self._line, self._reader, self._is_closed)
+        """Receive up to a whole frame or some, give the socket on, and only then work on what came."""
+        taken = receive(self._line, self._reader, self._is_closed, self._workers.busy)
         digests: list[Digest] = []
         others: list[Frame] = []
         try:

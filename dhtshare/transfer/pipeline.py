@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from dhtshare.content.chunks import MIN_CHUNK_SIZE
 from dhtshare.content.layout import Layout
 from dhtshare.errors import NetworkError
-from dhtshare.transfer.buffers import Buffers
+from dhtshare.transfer.buffers import UNVERIFIED_BYTES, Buffers
 from dhtshare.transfer.gets import ask
 from dhtshare.transfer.jobs import Job, Outcome
 from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, MAX_REQUESTS_IN_FLIGHT, MAX_RUN_CHUNKS
@@ -35,7 +35,11 @@ COPIES_AT_ONCE = 16
 
 RUNS_ON_THE_WAY = 3
 """One that comes, one that the peer sends next, and one that is being asked for: together what a fast line carries
-in 15 ms. With half of that the peer stood still whenever the event loop was late, as a trace of the scheduler showed."""
+in 15 ms. With half of that the peer stood still whenever the event loop was late."""
+
+ON_THE_WAY_BYTES = UNVERIFIED_BYTES * 3 // 4
+"""What all peers of a fetch are asked for in runs. The rest is for what is being verified and written: where no memory
+is left, every chunk that is through has all peers asked again."""
 
 RUNS_UNTIL_CHUNKS = 64
 """Towards the end of a file its chunks are asked one by one, so that all peers get a share of the last ones."""
@@ -145,7 +149,7 @@ class Pipeline:
         alone = not self._picker.shared and self._picker.missing.bit_count() >= RUNS_UNTIL_CHUNKS
         if not alone:
             return RUN_BYTES
-        share = self._buffers.limit // max(1, sum(1 for _ in self._peers()))
+        share = ON_THE_WAY_BYTES // max(1, sum(1 for _ in self._peers()))
         return max(RUN_BYTES, min(peer.window.run, share // RUNS_ON_THE_WAY))
 
     def _run_of(self, picked: list[int], most: int) -> tuple[list[int], int]:

@@ -2,7 +2,8 @@
 
 On a fast connection the event loop would spend itself on copying, so it lends the socket. A thread takes what
 is there, waits for more no longer than a fast line needs, and gives the socket on as soon as a frame is whole: so a
-stalled peer holds no thread, and one thread receives while another hashes and writes.
+stalled peer holds no thread, and one thread receives while another hashes and writes. Where all threads have
+something to do, it takes some frames more before it works on them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ PATIENCE_SECONDS = 0.001
 """How long a thread waits for more, of which it is told from 128 KiB on: 128 MB a second. Slower lines are waited for
 by the loop."""
 
+TURN_BYTES = 4 << 20
+"""A turn takes no more, however busy the threads are. Four seeds at once gave 8 % less with a turn for each MiB."""
+
 
 @dataclass(slots=True)
 class Taken:
@@ -29,18 +33,23 @@ class Taken:
     error: RemoteProtocolError | None = None
 
 
-def receive(line: Line, reader: FrameReader, unwanted: Callable[[], bool]) -> Taken:
-    """Receive until a frame is whole, nothing more comes, or it is `unwanted`.
+def receive(line: Line, reader: FrameReader, unwanted: Callable[[], bool], busy: Callable[[], bool]) -> Taken:
+    """Receive until a frame is whole, nothing more comes, or it is `unwanted`; while the threads are `busy`, until
+    TURN_BYTES came and frames are whole.
 
     The end or an error of the connection is left for the loop to find.
     """
     taken = Taken()
     try:
-        while not taken.frames and not unwanted():
+        while not unwanted():
+            if taken.frames and (taken.count >= TURN_BYTES or not busy()):
+                break
             rest = reader.rest_of_payload()
             try:
                 count = line.receive(rest or (reader.get_buffer(),))
             except BlockingIOError:
+                if taken.frames:
+                    break
                 if not line.wait_for_bytes(PATIENCE_SECONDS):
                     taken.flows = False
                     break

@@ -59,6 +59,10 @@ class Workers:
             self._woken = True
             loop.call_soon_threadsafe(self._deliver)
 
+    def busy(self) -> bool:
+        """Whether a job waits for a thread. In any thread."""
+        return not self._jobs.empty()
+
     async def call(self, job: Callable[[], Result]) -> Result:
         """Run `job` in a thread and return its result or raise its error. Cancelling does not stop the job."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

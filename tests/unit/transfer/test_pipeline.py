@@ -15,7 +15,14 @@ from dhtshare.errors import DiskError
 from dhtshare.transfer.buffers import Buffers
 from dhtshare.transfer.messages import MAX_RUN_BYTES, Get, Reason, Refused
 from dhtshare.transfer.picker import Picker
-from dhtshare.transfer.pipeline import COPIES_AT_ONCE, RUN_BYTES, RUNS_ON_THE_WAY, RUNS_UNTIL_CHUNKS, Pipeline
+from dhtshare.transfer.pipeline import (
+    COPIES_AT_ONCE,
+    ON_THE_WAY_BYTES,
+    RUN_BYTES,
+    RUNS_ON_THE_WAY,
+    RUNS_UNTIL_CHUNKS,
+    Pipeline,
+)
 from dhtshare.transfer.repeats import known_repeats
 from dhtshare.transfer.runs import bits_of
 from dhtshare.transfer.source import SwarmPeer
@@ -321,6 +328,7 @@ async def test_several_fast_peers_share_the_memory() -> None:
                 connection.receive(number, bytes(connection.gets[number].length))
     asked = [sum(get.length for get in open_gets(connection)) for connection in on.connections]
     assert max(asked) <= on.buffers.limit // 6
+    assert sum(asked) <= ON_THE_WAY_BYTES
     assert min(asked) > 0
     assert on.buffers.promised == sum(asked)
 
@@ -334,7 +342,7 @@ async def test_a_run_that_is_refused_is_asked_of_others() -> None:
     assert on.picker.missing & 255 == 255
     other = on.join(FAST)
     assert open_gets(other)[0].first == 0
-    assert open_gets(other)[0].count == RUN
+    assert open_gets(other)[0].count == ON_THE_WAY_BYTES // 2 // RUNS_ON_THE_WAY // MIB
 
 
 async def test_a_full_disk_ends_the_fetch_and_gives_back_the_memory() -> None:

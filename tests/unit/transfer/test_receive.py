@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dhtshare.transfer.codec import STAGING_BYTES, Frame, FrameReader, encode
 from dhtshare.transfer.messages import Data, Have, Ping
-from dhtshare.transfer.receive import PATIENCE_SECONDS, Taken, receive
+from dhtshare.transfer.receive import PATIENCE_SECONDS, TURN_BYTES, Taken, receive
 from tests.unit.transfer.receive_fakes import NOTHING_YET, PAUSE, Places, ScriptedLine, Step, split
 
 NEWS = Have(b"c" * 32, (1, 2))
@@ -25,11 +25,16 @@ def wanted() -> bool:
     return False
 
 
+def idle() -> bool:
+    """A thread has nothing to do."""
+    return False
+
+
 def turns(line: ScriptedLine, reader: FrameReader) -> list[Taken]:
     """Turns until the script is over, as the inbox has them while the line flows or starts to flow again."""
     taken = []
     while line.steps:
-        taken.append(receive(line, reader, wanted))
+        taken.append(receive(line, reader, wanted, idle))
         assert taken[-1].error is None
     return taken
 
@@ -38,12 +43,31 @@ def turns(line: ScriptedLine, reader: FrameReader) -> list[Taken]:
 def test_a_turn_ends_with_a_frame(vectored: bool) -> None:
     stream = data(1, 100_000) + data(2, 100_000)
     line, reader = ScriptedLine([stream], vectored=vectored), FrameReader(Places())
-    first = receive(line, reader, wanted)
+    first = receive(line, reader, wanted, idle)
     assert [frame.message for frame in first.frames] == [Data(1)]
     assert first.flows
-    second = receive(line, reader, wanted)
+    second = receive(line, reader, wanted, idle)
     assert [frame.message for frame in second.frames] == [Data(2)]
     assert first.count + second.count == len(stream)
+
+
+def test_while_all_threads_are_busy_a_turn_takes_several_frames_but_no_more_than_its_bytes() -> None:
+    size = TURN_BYTES // 5
+    stream = b"".join(data(number, size) for number in range(1, 8))
+    line, reader = ScriptedLine([stream]), FrameReader(Places())
+    first = receive(line, reader, wanted, lambda: True)
+    assert [frame.message for frame in first.frames] == [Data(number) for number in range(1, 6)]
+    assert TURN_BYTES <= first.count < TURN_BYTES + size + STAGING_BYTES
+    second = receive(line, reader, wanted, lambda: True)
+    assert [frame.message for frame in second.frames] == [Data(6), Data(7)]
+
+
+def test_what_is_whole_waits_for_nothing_however_busy_the_threads_are() -> None:
+    line = ScriptedLine([data(1, 1000), NOTHING_YET, data(2, 1000)])
+    taken = receive(line, FrameReader(Places()), wanted, lambda: True)
+    assert [frame.message for frame in taken.frames] == [Data(1)]
+    assert taken.flows
+    assert line.waited == []
 
 
 @pytest.mark.parametrize("vectored", [True, False])
@@ -52,7 +76,7 @@ def test_a_payload_comes_straight_into_its_place(vectored: bool) -> None:
     places = Places()
     stream = data(1, 300_000)
     line, reader = ScriptedLine([stream], vectored=vectored), FrameReader(places)
-    (frame,) = receive(line, reader, wanted).frames
+    (frame,) = receive(line, reader, wanted, idle).frames
     assert frame.payload is not None
     assert frame.payload.obj is places.targets[1]
     assert bytes(frame.payload) == stream[-300_000:]
@@ -64,7 +88,7 @@ def test_what_follows_a_payload_comes_with_it() -> None:
     """One call of the system where the line can: the next header is here when its turn comes."""
     next_one = data(2, 100)
     line = ScriptedLine([data(1, 100_000)[:50_000], data(1, 100_000)[50_000:] + next_one])
-    taken = receive(line, FrameReader(Places()), wanted)
+    taken = receive(line, FrameReader(Places()), wanted, idle)
     assert [frame.message for frame in taken.frames] == [Data(1), Data(2)]
     assert taken.count == 100_000 + len(encode(Data(1), 100_000)) + len(next_one)
     assert not line.steps
@@ -74,10 +98,10 @@ def test_who_waits_waits_a_moment_and_then_the_loop_does() -> None:
     stream = data(1, 1000)
     line = ScriptedLine([NOTHING_YET, stream[:500], NOTHING_YET, NOTHING_YET, stream[500:600], PAUSE, stream[600:]])
     reader = FrameReader(Places())
-    taken = receive(line, reader, wanted)
+    taken = receive(line, reader, wanted, idle)
     assert (taken.count, taken.frames, taken.flows, taken.error) == (600, [], False, None)
     assert line.waited == [PATIENCE_SECONDS] * 4
-    taken = receive(line, reader, wanted)
+    taken = receive(line, reader, wanted, idle)
     assert taken.count == len(stream) - 600
     assert [bytes(frame.payload or b"") for frame in taken.frames] == [stream[-1000:]]
     assert taken.flows
@@ -88,13 +112,13 @@ def test_the_end_is_left_for_the_loop_to_find(end: Step) -> None:
     stream = data(1, 1000)
     line, reader = ScriptedLine([stream[:700], end]), FrameReader(Places())
     for count in (700, 0):
-        taken = receive(line, reader, wanted)
+        taken = receive(line, reader, wanted, idle)
         assert (taken.count, taken.frames, taken.flows, taken.error) == (count, [], False, None)
     assert list(line.steps) == [end]
 
 
 def test_frames_before_the_end_count() -> None:
-    taken = receive(ScriptedLine([encode(NEWS) + encode(Ping()), b""]), FrameReader(Places()), wanted)
+    taken = receive(ScriptedLine([encode(NEWS) + encode(Ping()), b""]), FrameReader(Places()), wanted, idle)
     assert [frame.message for frame in taken.frames] == [NEWS, Ping()]
     assert taken.flows
 
@@ -111,8 +135,8 @@ def test_frames_before_the_end_count() -> None:
 def test_who_breaks_the_rules_is_told_of_and_nothing_more_is_read(nonsense: bytes) -> None:
     line = ScriptedLine([data(1, 10)[:5], data(1, 10)[5:-1], data(1, 10)[-1:], nonsense, b"more"])
     reader = FrameReader(Places())
-    assert receive(line, reader, wanted).error is None
-    taken = receive(line, reader, wanted)
+    assert receive(line, reader, wanted, idle).error is None
+    taken = receive(line, reader, wanted, idle)
     assert taken.error is not None
     assert not taken.flows
     assert taken.count == len(nonsense)
@@ -121,14 +145,14 @@ def test_who_breaks_the_rules_is_told_of_and_nothing_more_is_read(nonsense: byte
 
 def test_what_is_unwanted_is_not_read() -> None:
     line, reader = ScriptedLine([data(1, 100)]), FrameReader(Places())
-    taken = receive(line, reader, lambda: True)
+    taken = receive(line, reader, lambda: True, idle)
     assert (taken.count, taken.frames) == (0, [])
     assert not line.given
 
 
 def test_it_stops_in_the_middle_when_it_is_unwanted() -> None:
     line, reader = ScriptedLine([data(1, 100_000)]), FrameReader(Places())
-    assert receive(line, reader, lambda: bool(line.given)).count == STAGING_BYTES
+    assert receive(line, reader, lambda: bool(line.given), idle).count == STAGING_BYTES
     assert len(line.given) == 1
 
 
