@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dhtshare.dht.records.limits import ENTRY_PERIOD, PROVIDER_PERIOD
+from dhtshare.dht.records.receipts import NOT_SEEN, Seen
 
 JITTER = 0.1  # of a period, earlier
 TOGETHER = 0.1  # of a period: what is due within this goes out with what is due now
@@ -30,8 +31,9 @@ UNDER_WAY = math.inf
 class Shared:
     """One content that is to be found. `entry_at` None: it has no words. UNDER_WAY: going out right now.
 
-    `entered`: its entry went out in this life, maybe to nobody; else what holds it is of an earlier one. `dropped`:
-    words that it was shared under before, and that an entry may still stand under.
+    `provider_seen`, `entry_seen`: what was read back of its records. `entered`: its entry went out in this life, maybe
+    to nobody; else what holds it is of an earlier one. `dropped`: words that it was shared under before, and that an
+    entry may still stand under.
     """
 
     content_hash: bytes
@@ -40,7 +42,8 @@ class Shared:
     provider_at: float
     entry_at: float | None
     retry: float = RETRY_SECONDS
-    read_back: bool = False  # whether its records were once found again
+    provider_seen: Seen = NOT_SEEN
+    entry_seen: Seen = NOT_SEEN
     entered: bool = False
     dropped: tuple[str, ...] = ()
 

@@ -199,7 +199,7 @@ class Announcer:
         else:
             self._provide(work, providers, tallies)
         for shared, entry in entries:
-            work.enter(entry, tallies[shared], read_back=not shared.read_back)
+            work.enter(entry, tallies[shared], read_back=not shared.entry_seen.enough)
             if holding.dht.contacts < ENTRY_TARGET:
                 self._hold(holding, entry)
         await work.announce()
@@ -208,7 +208,7 @@ class Announcer:
     def _provide(self, work: Round, providers: Iterable[Shared], tallies: dict[Shared, ReceiptTally]) -> None:
         for shared in providers:
             claim = self._claim(shared.partial)
-            work.provide(shared.content_hash, claim, tallies[shared], read_back=not shared.read_back)
+            work.provide(shared.content_hash, claim, tallies[shared], read_back=not shared.provider_seen.enough)
             if shared.content_hash in self._agenda:
                 work.holding.own[content_key(self._network, shared.content_hash)] = claim
 
@@ -223,16 +223,18 @@ class Announcer:
         now, wall = self._now(), self._wall()
         kept: dict[bytes, float] = {}
         for shared, tally in tallies.items():
+            shared.provider_seen = tally.see(shared.provider_seen, entry=False)
+            shared.entry_seen = tally.see(shared.entry_seen, entry=True)
             outcome = tally.receipt(0.0)
             self._agenda.announced(
                 shared, now, provider=shared in provided, entry=shared in entered, quorum=outcome.quorum
             )
-            shared.read_back |= outcome.read_back
             times = [at for at in (shared.provider_at, shared.entry_at) if at is not None]
             receipt = tally.receipt(wall + min(times) - now)
             if self._agenda.is_current(shared):  # else it was taken back since, or shared by other words
                 whole = shared in provided and (shared.entry_at is None or shared in entered)
-                self._receipts.put(shared.content_hash, receipt, whole=whole)
+                verified = shared.provider_seen.keys + shared.entry_seen.keys
+                self._receipts.put(shared.content_hash, receipt, whole=whole, verified=verified)
             if shared in entered and shared.entry_at is not None:
                 kept[shared.content_hash] = wall + (0.0 if outcome.alone else shared.entry_at - now)
         if kept:

@@ -28,14 +28,14 @@ class ReceiptBook:
         self._waiting[content_hash].append(future)
         return await future
 
-    def put(self, content_hash: bytes, receipt: Receipt, *, whole: bool) -> None:
-        """An announcement is done, of all of a content's records or of some.
+    def put(self, content_hash: bytes, receipt: Receipt, *, whole: bool, verified: int) -> None:
+        """An announcement is done, of all of a content's records or of some. `verified`: of all, keys found again.
 
         A renewal of a part does not stand for all of them. What fails together is tried again together, so the parts
         that were not renewed have their quorum.
         """
         known = self._receipts.get(content_hash)
-        self._receipts[content_hash] = receipt if whole or known is None else known.renewed(receipt)
+        self._receipts[content_hash] = receipt if whole or known is None else known.renewed(receipt, verified)
         self._tell(content_hash, receipt)
 
     def shared_anew(self, content_hash: bytes) -> None:

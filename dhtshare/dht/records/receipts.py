@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dhtshare.network import Address
+
+
+class Seen(NamedTuple):
+    """How many of a record's keys were found again, and whether that was enough: then they are not read back anew."""
+
+    keys: int
+    enough: bool
+
+
+NOT_SEEN = Seen(0, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +45,17 @@ class Receipt:
         """Whether every key that some holder has room for was found again."""
         return self.verified + self.no_room >= self.keys and not self.alone
 
-    def renewed(self, part: Receipt) -> Receipt:
-        """This one after some of its records, which had quorum, were announced again with that outcome."""
-        return replace(self, quorum=part.quorum, alone=part.alone, next_renewal=part.next_renewal, weakest=part.weakest)
+    def renewed(self, part: Receipt, verified: int) -> Receipt:
+        """This one after some of its records, which had quorum, were announced again with that outcome; `verified`
+        keys of all were found again by now."""
+        return replace(
+            self,
+            verified=min(verified, self.keys),
+            quorum=part.quorum,
+            alone=part.alone,
+            next_renewal=part.next_renewal,
+            weakest=part.weakest,
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +97,17 @@ class ReceiptTally:
         tally = KeyTally(key, target, word)
         self.keys.append(tally)
         return tally
+
+    def see(self, seen: Seen, *, entry: bool) -> Seen:
+        """What is known by now of the entry's keys, or of the provider record's: found again once counts ever after."""
+        part = ReceiptTally([tally for tally in self.keys if (tally.word is not None) == entry])
+        if not part.keys:
+            return seen
+        if seen.enough:
+            for tally in part.keys:
+                tally.verified = True
+        outcome = part.receipt(0.0)
+        return Seen(outcome.verified, seen.enough or outcome.read_back)
 
     def receipt(self, next_renewal: float) -> Receipt:
         """What it comes to."""

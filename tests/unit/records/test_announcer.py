@@ -128,6 +128,45 @@ def test_renewals_come_in_time_and_are_read_back_but_once() -> None:
         assert 12 <= stores(others, RecordMethod.STORE_PROVIDERS) <= 15
         assert stores(others) == 2
         assert stores(others, RecordMethod.CHECK) == checks
+        receipt = await publisher.announcer.receipt(content(1))
+        assert (receipt.keys, receipt.verified, receipt.read_back) == (3, 3, True)
+
+    publishing(story)
+
+
+def test_without_words_what_was_read_back_stays_so_when_it_is_renewed() -> None:
+    async def story(others: Others, publisher: Publisher) -> None:
+        others.holder()
+        publisher.library.clear()
+        first = await publisher.announcer.receipt(publisher.share(1))
+        assert (first.keys, first.verified) == (1, 1)
+        await asyncio.sleep(3 * HOUR)
+        renewed = await publisher.announcer.receipt(content(1))
+        assert (renewed.keys, renewed.verified, renewed.read_back) == (1, 1, True)
+        assert renewed.next_renewal > first.next_renewal
+
+    publishing(story)
+
+
+def test_an_entry_that_was_not_found_again_is_looked_for_at_its_next_renewal() -> None:
+    """Though the provider record was, and is renewed each hour."""
+
+    async def story(others: Others, publisher: Publisher) -> None:
+        holder, empty, hides = others.holder(), Holder(others), True
+
+        def answer(method: int, body: Body) -> Any:
+            shown = empty if hides and method in {RecordMethod.FIND_ENTRIES, RecordMethod.CHECK} else holder
+            return shown.answer(method, body)
+
+        others.answers[holder.contact] = answer
+        receipt = await publisher.announcer.receipt(publisher.share(1))
+        assert (receipt.keys, receipt.verified, receipt.quorum, receipt.read_back) == (3, 1, True, False)
+        await asyncio.sleep(2 * HOUR)
+        assert (await publisher.announcer.receipt(content(1))).verified == 1
+        hides = False
+        await asyncio.sleep(11 * HOUR)
+        receipt = await publisher.announcer.receipt(content(1))
+        assert (receipt.keys, receipt.verified, receipt.read_back) == (3, 3, True)
 
     publishing(story)
 

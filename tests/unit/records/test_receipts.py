@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dhtshare.dht.records.receipts import KeyTally, Receipt, ReceiptTally
+from dhtshare.dht.records.receipts import NOT_SEEN, KeyTally, Receipt, ReceiptTally, Seen
 from dhtshare.network import Address
 
 
@@ -80,9 +80,20 @@ def test_in_a_crowded_region_more_are_asked_than_wanted_and_those_with_room_coun
     assert not twice_as_wide.quorum
 
 
+def test_what_was_found_again_once_counts_ever_after() -> None:
+    words = [KeyTally(bytes([number]) * 20, 10, f"w{number}", servers=10, acks=10) for number in range(3)]
+    whole = ReceiptTally([KeyTally(b"p" * 20, 20, servers=20, acks=20, verified=True), *words])
+    words[0].verified = True
+    provider, entry = whole.see(NOT_SEEN, entry=False), whole.see(NOT_SEEN, entry=True)
+    assert (provider, entry) == (Seen(1, True), Seen(1, False))
+    again = ReceiptTally([KeyTally(b"p" * 20, 20, servers=20, acks=20)])  # the provider record alone
+    assert (again.see(provider, entry=False), again.see(entry, entry=True)) == (provider, entry)
+    assert again.keys[0].verified
+
+
 def test_a_partial_renewal_changes_when_and_how_well_but_not_what_was_counted() -> None:
     whole = gathered(tally(18, 40, verified=True), tally(10, 40, target=10, verified=True))
     part = ReceiptTally([tally(3, 40)]).receipt(99.0)
-    renewed = whole.renewed(part)
+    renewed = whole.renewed(part, 2)
     assert (renewed.keys, renewed.acks, renewed.verified) == (2, 28, 2)
     assert (renewed.quorum, renewed.next_renewal, renewed.weakest) == (False, 99.0, (3, 20))
