@@ -227,8 +227,9 @@ class Pipeline:
     def check(self, job: Job) -> Outcome:
         """In a worker thread: which chunks of the job are right; those are stored."""
         right: list[bool] = []
-        at, view = 0, job.view
+        at = 0
         try:
+            view = job.view
             for chunk in job.chunks:
                 length = self._layout.slot(chunk).length
                 data = view[at : at + length]
