@@ -23,7 +23,7 @@ from dhtshare.cli.options import option
 from dhtshare.cli.printer import Printer
 from dhtshare.cli.session import Session
 from dhtshare.config import parse_size
-from dhtshare.control.protocol import End
+from dhtshare.control.protocol import End, JsonObject
 from dhtshare.errors import InterruptedByUserError, UsageError
 
 FEWEST_SEEDS = 3  # with the reader four nodes beside the bootstrap node
@@ -54,10 +54,9 @@ def demo(
     with _alive(network):
         result = Story(network, material, seeds=seeds, big_size=big_size, emit=printer.event).tell()
         if keep:
-            result["kept"] = {"home": str(network.nodes[-1].home), "bootstrap": network.nodes[0].address}
-        printer.result(result)
-        if keep:
-            _stay(network, printer)
+            stay_up(network, result, printer)
+        else:
+            printer.result(result)
     return printer.end(End())
 
 
@@ -75,9 +74,12 @@ def _alive(network: DemoNetwork) -> Iterator[None]:
                 shutil.rmtree(network.folder, ignore_errors=True)
 
 
-def _stay(network: DemoNetwork, printer: Printer) -> None:
-    """Until the user has played enough, which is no failure."""
+def stay_up(network: DemoNetwork, result: JsonObject, printer: Printer) -> None:
+    """Tell the result, and until the user has played enough, which is no failure once they have read it."""
+    result["kept"] = {"home": str(network.nodes[-1].home), "bootstrap": network.nodes[0].address}
     try:
+        with network.interrupts.held():
+            printer.result(result)
         for line in how_to_talk(network.nodes[-1].home, network.name, network.nodes[0].address):
             printer.note(line)
         while True:

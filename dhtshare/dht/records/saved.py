@@ -4,7 +4,8 @@
 
 A signed record is [bytes, network that stored it, keys joined, whether it is a withdrawal]; provider records
 are [key, [[record without deadline, Unix seconds of its end], …]]. The hash tells a torn file from a whole
-one; the signatures were checked before the records came here and are not again.
+one; the signatures were checked before the records came here and are not again. The form of each is: a store
+decodes what it holds when it searches and lets go, and has no answer to a record that cannot be.
 
 Signed records come back even if they are past by our clock, which may be wrong: the store answers with none
 of those, and lets them go once holders were heard (see `holding`). Provider records end after so many seconds,
@@ -21,6 +22,7 @@ from blake3 import blake3
 
 from dhtshare.content.keys import KEY_BYTES
 from dhtshare.dht.records.copies import MAX_TAG_BYTES
+from dhtshare.dht.records.entry import Withdrawal, decode_record
 from dhtshare.dht.records.fields import check_bytes
 from dhtshare.dht.records.held import Held, HeldWithdrawal, deadline_by
 from dhtshare.dht.records.limits import PROVIDER_TTL
@@ -89,6 +91,8 @@ def _held(signed: Iterable[list[Any]], now: float, wall: float) -> Iterator[tupl
     for raw, tag, keys, withdrawn in signed:
         check_bytes(raw, HEAD_BYTES, MAX_RECORD_BYTES)
         check_bytes(tag, 0, MAX_TAG_BYTES)
+        if isinstance(decode_record(raw), Withdrawal) is not withdrawn:
+            raise MalformedError("A saved record is of another kind than it says.")
         yield (HeldWithdrawal if withdrawn else Held)(raw, tag, deadline_by(raw, now, wall)), split_keys(keys)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
+from blake3 import blake3
 
 from dhtshare.dht.records.limits import MAX_AHEAD, PROVIDER_TTL
 from dhtshare.dht.records.provider import ProviderClaim, answered
@@ -102,6 +104,25 @@ def test_damaged_bytes_and_other_networks_are_refused() -> None:
     for bad in (b"", raw[:-1], raw[:40] + b"x" + raw[41:], encode_records(b"othr", {}, now=NOW, wall=WALL)):
         with pytest.raises(MalformedError):
             restarted(bad, 0.0)
+
+
+@pytest.mark.parametrize("bend", [lambda raw: raw[:-1] + b"\x80", lambda raw: raw[:-1], lambda raw: raw + b"\xc0"])
+def test_a_record_that_cannot_be_is_refused_when_it_comes_back(bend: Callable[[bytes], bytes]) -> None:
+    """Else the store met it first when it searched or let it go, and that ended the task which does so."""
+    before = filled()
+    for held, _ in before.entries.records():
+        held.raw = bend(held.raw)
+    with pytest.raises(MalformedError):
+        restarted(encode_records(NETWORK, {Scope.LAN: before}, now=NOW, wall=WALL), 0.0)
+
+
+def test_an_entry_that_says_to_be_a_withdrawal_is_refused_when_it_comes_back() -> None:
+    before = store()
+    before.put_entry(entry(1), [0], b"net", now=NOW, wall=WALL)
+    raw = bytes(encode_records(NETWORK, {Scope.LAN: before}, now=NOW, wall=WALL))
+    bent = raw[32:].replace(b"\xc2", b"\xc3")
+    with pytest.raises(MalformedError):
+        restarted(blake3(bent).digest() + bent, 0.0)
 
 
 def test_a_scope_that_was_not_saved_starts_empty() -> None:
