@@ -143,6 +143,11 @@ class Connection(asyncio.BufferedProtocol):
             return False
         return self._uptake.runs(self._loop.time(), self.moved_at)
 
+    @property
+    def lingers(self) -> bool:
+        """Whether the peer may still read what went out last, though nothing is under way any more."""
+        return self._uptake.lingers(self._loop.time())
+
     def leaves_unread(self, seconds: float) -> bool:
         """Whether data for it is under way and the peer has taken none for so long, though we may send.
 

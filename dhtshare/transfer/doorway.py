@@ -41,8 +41,8 @@ class Visit:
 
     @property
     def busy(self) -> bool:
-        """Whether a transfer is under way with it."""
-        return self.connection is not None and self.connection.busy
+        """Whether a transfer is under way with it, or may not have been read to its end."""
+        return self.connection is not None and (self.connection.busy or self.connection.lingers)
 
 
 class Doorway:

@@ -31,6 +31,11 @@ class Uptake:
             return now - moved_at < STUCK_SECONDS
         return self._sent.rate(now) >= FLOOR_RATE
 
+    def lingers(self, now: float) -> bool:
+        """Nothing is under way any more as far as we see, but so much went out in the last seconds that the peer
+        may still read it: megabytes stand in the buffers of both systems, and closing now would lose them."""
+        return self._sent.rate(now) >= FLOOR_RATE
+
     def unread(self, seconds: float, taken: int, now: float) -> bool:
         """Data is under way, and `taken` bytes in all arrived: whether no more did for so long, though we may send.
 

@@ -207,6 +207,27 @@ async def test_a_burst_of_arrivals_is_counted_at_the_door(offer: FileOffer) -> N
                 await asyncio.sleep(0.05)
 
 
+async def test_arrivals_end_no_transfer_of_which_all_was_sent_but_not_all_read(offer: FileOffer) -> None:
+    """A peer that reads at its own limit has seconds of the transfer in the buffers of both systems."""
+    loop = asyncio.get_running_loop()
+    async with peer(offer) as (_, address), dialled(address) as raw:
+        raw.hello()
+        raw.say(Get(1, CONTENT, 0, MIB))
+        await asyncio.sleep(0.5)
+        socks = []
+        for _ in range(MAX_GUESTS + 60):
+            sock = socket.socket()
+            sock.setblocking(False)
+            await loop.sock_connect(sock, tuple(address))
+            socks.append(sock)
+        await asyncio.sleep(0.3)
+        assert (await raw.hear_a(Data))[1] == DATA[:MIB]
+        raw.say(Get(2, CONTENT, 1, MIB))
+        assert (await raw.hear_a(Data))[1] == DATA[MIB : 2 * MIB]
+        for sock in socks:
+            sock.close()
+
+
 async def test_what_a_peer_took_is_known_by_its_acknowledgements() -> None:
     if sys.platform != "linux":
         return

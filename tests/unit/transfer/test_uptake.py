@@ -36,6 +36,23 @@ def test_under_a_cap_any_byte_counts() -> None:
     assert not one.runs(100.0, 100.0 - STUCK_SECONDS - 1)
 
 
+def test_what_went_out_last_may_still_be_read_for_a_while() -> None:
+    one, sent, _ = uptake()
+    assert not one.lingers(0.0)
+    for second in range(3):
+        sent.add(4 << 20, float(second))
+    assert one.lingers(2.0)
+    assert one.lingers(10.0)
+    assert not one.lingers(40.0)
+
+
+def test_greetings_do_not_linger() -> None:
+    one, sent, _ = uptake()
+    sent.add(150, 0.0)
+    assert not one.lingers(0.0)
+    assert not one.lingers(0.5)
+
+
 def test_unread_is_what_did_not_grow_since_it_was_looked_at() -> None:
     one, _, _ = uptake()
     one.begins(10.0)
