@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scripts.benchmarks.content import summary
+from scripts.benchmarks.transfer.ground import warm
 
 GIB = 1 << 30
 
@@ -37,8 +38,13 @@ class Contestant(Protocol):
         """End its processes."""
 
 
-def compete(contestants: Sequence[Contestant], folder: Path, size: int, runs: int) -> dict[str, dict[str, Any]]:
-    """`runs` rounds, everybody once in each; one round before that counts for nobody. Stops them all at the end."""
+def compete(
+    contestants: Sequence[Contestant], folder: Path, size: int, runs: int, *, warmed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """`runs` rounds, everybody once in each; one round before that counts for nobody. Stops them all at the end.
+
+    `warmed` bytes of memory are touched before each run; once for all would not do, see `warm`.
+    """
     with contextlib.ExitStack() as stack:
         for contestant in contestants:
             stack.callback(contestant.stop)
@@ -46,6 +52,8 @@ def compete(contestants: Sequence[Contestant], folder: Path, size: int, runs: in
         for number in range(runs + 1):
             for contestant in contestants:
                 os.sync()  # nobody waits for what another left to be written
+                if warmed:
+                    warm(warmed)
                 run = contestant.run(folder)
                 if number:
                     done[contestant.name].append(run)

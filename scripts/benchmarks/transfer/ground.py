@@ -31,10 +31,16 @@ def enter_namespace() -> str:
 
 
 def warm(count: int) -> None:
-    """Touches so many bytes of memory once: a virtual machine's first touch of a page costs more than the transfer."""
-    path = MEMORY / f"bench-warm-{os.getpid()}"
+    """Touches so many bytes of memory and frees them: what is freed last is used next.
+
+    A virtual machine's first touch of a page may cost more than the transfer (up to 4 s of processor time a GiB were
+    seen), and it is a first touch again where the host has taken back what was free. So it is done before each run.
+    """
+    path, block = MEMORY / f"bench-warm-{os.getpid()}", os.urandom(_BLOCK)
     try:
-        fill(path, count)
+        with path.open("wb", buffering=0) as file:
+            for _ in range(0, count, _BLOCK):
+                file.write(block)
     finally:
         path.unlink()
 

@@ -14,7 +14,7 @@ from scripts.benchmarks.transfer import torrent
 from scripts.benchmarks.transfer.bare import Bare
 from scripts.benchmarks.transfer.contest import at_most, compete, goal, ratio
 from scripts.benchmarks.transfer.far import far
-from scripts.benchmarks.transfer.ground import MEMORY, enter_namespace, fill, warm, write_rate
+from scripts.benchmarks.transfer.ground import MEMORY, enter_namespace, fill, write_rate
 from scripts.benchmarks.transfer.ours import Dhtshare
 from scripts.benchmarks.transfer.presence import first, memory, ping, sparse
 
@@ -36,9 +36,9 @@ def _material(where: Path | None, size: int) -> Iterator[tuple[Path, Path]]:
 
 def tmpfs(size: int, runs: int) -> Results:
     """One seed, a fresh file in memory."""
-    warm(3 * size)
     with _material(MEMORY, size) as (source, folder):
-        results = compete([Dhtshare(source), Bare(source), *torrent.all_settings(source)], folder, size, runs)
+        contestants = [Dhtshare(source), Bare(source), *torrent.all_settings(source)]
+        results = compete(contestants, folder, size, runs, warmed=2 * size)
     ours = results["dhtshare"]
     return {
         **results,
@@ -64,14 +64,13 @@ def disk(size: int, runs: int) -> Results:
 
 def place(size: int, runs: int) -> Results:
     """One seed, an unfinished file of full size in memory of which nothing is claimed."""
-    warm(3 * size)
     with _material(MEMORY, size) as (source, folder):
         contestants = [
             Dhtshare(source, in_place=True),
             Bare(source, in_place=True),
             *torrent.all_settings(source, in_place=True),
         ]
-        results = compete(contestants, folder, size, runs)
+        results = compete(contestants, folder, size, runs, warmed=2 * size)
     return {
         **results,
         "over_libtorrent": goal(ratio(results, "dhtshare", "libtorrent"), 4.0),
@@ -81,7 +80,6 @@ def place(size: int, runs: int) -> Results:
 
 def tls(size: int, runs: int) -> Results:
     """One seed over TLS 1.3, beside libtorrent in the clear and the least that TLS can be here."""
-    warm(4 * size)
     with _material(MEMORY, size) as (source, folder):
         contestants = [
             Dhtshare(source, name="dhtshare TLS", tls=True),
@@ -89,7 +87,7 @@ def tls(size: int, runs: int) -> Results:
             Bare(source, tls=True),
             *torrent.all_settings(source),
         ]
-        results = compete(contestants, folder, size, runs)
+        results = compete(contestants, folder, size, runs, warmed=2 * size)
     return {
         **results,
         "over_libtorrent": goal(ratio(results, "dhtshare TLS", "libtorrent"), 1.5),
@@ -99,10 +97,9 @@ def tls(size: int, runs: int) -> Results:
 
 def seeds(size: int, runs: int) -> Results:
     """Four seeds without limits, a fresh file in memory."""
-    warm(3 * size)
     with _material(MEMORY, size) as (source, folder):
         contestants = [Dhtshare(source, seeds=4), *torrent.all_settings(source, seeds=4)]
-        results = compete(contestants, folder, size, runs)
+        results = compete(contestants, folder, size, runs, warmed=2 * size)
     return {**results, "over_libtorrent": goal(ratio(results, "dhtshare", "libtorrent"), 2.0)}
 
 
