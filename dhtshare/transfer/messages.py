@@ -26,7 +26,8 @@ kind, or REFUSED. Answers come in any order. At most 256 requests are in flight 
   GET             → DATA           bytes of chunks: a range of one chunk, or a run of whole chunks
 
 A whole seed tells those who follow a content, by GIVEN, which chunks it gives to others: who has a choice asks it
-for different ones, so that a swarm of fetchers draws each chunk from its seed about once.
+for different ones, so that a swarm of fetchers draws each chunk from its seed about once. Who asks for one that was
+given to another a moment ago may be answered with REFUSED(given), once: asked again, it comes.
 
 Chunks are counted through all files of a content in the order of its descriptor, from 0; a file of n bytes has
 ⌈n / chunk size⌉ of them. A run of chunks is one request: up to 8 MiB where they follow each other in one file, so
@@ -96,6 +97,7 @@ class Reason(enum.IntEnum):
     UNSUPPORTED = 4
     ENCRYPT = 5
     TOO_MANY = 6
+    GIVEN = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dhtshare.errors import NetworkError
 from dhtshare.transfer.answers import ChunkAnswer, MadeAnswer, RunAnswer
 from dhtshare.transfer.choker import ROUND_SECONDS, Choker, Facts
 from dhtshare.transfer.connection import Connection
+from dhtshare.transfer.gifts import Gifts
 from dhtshare.transfer.messages import (
     DESCRIPTOR_RANGE_BYTES,
     MAX_BITFIELD_CHUNKS,
@@ -56,7 +57,8 @@ class Seeder:
         self._asked_data: dict[Connection, float] = {}
         self._followers: dict[bytes, set[Connection]] = {}
         self._news: dict[bytes, list[int]] = {}
-        self._gifts: dict[tuple[bytes, Connection], list[int]] = {}
+        self._gifts: Gifts[Connection] = Gifts()
+        self._untold: dict[tuple[bytes, Connection], list[int]] = {}
         self._offered: set[Connection] = set()
         self._overdue: set[Connection] = set()
         """Who was told of a free slot since the last sweep, and before it, and has not come."""
@@ -103,7 +105,7 @@ class Seeder:
     @property
     def has_news(self) -> bool:
         """Whether `tell` has something to tell."""
-        return bool(self._news or self._gifts)
+        return bool(self._news or self._untold)
 
     def tell(self) -> None:
         """Tell followers what is new, and what the others among them are given."""
@@ -113,7 +115,10 @@ class Seeder:
                 message = Have(content, runs)
                 for follower in list(self._followers.get(content, ())):
                     follower.send(message)
-        gifts, self._gifts = self._gifts, {}
+        self._tell_gifts()
+
+    def _tell_gifts(self) -> None:
+        gifts, self._untold = self._untold, {}
         for (content, taker), chunks in gifts.items():
             for runs in runs_of(chunks):
                 gift = Given(content, runs)
@@ -121,13 +126,30 @@ class Seeder:
                     if follower is not taker:
                         follower.send(gift)
 
-    def _note_gift(self, connection: Connection, get: Get, offer: Offer) -> None:
-        """Of a whole seed with several followers; one request of a chunk's parts is enough."""
-        if offer.have is None and not get.offset and len(self._followers.get(get.content, ())) > 1:
-            self._gifts.setdefault((get.content, connection), []).extend(range(get.first, get.first + get.count))
+    def _is_shared(self, get: Get, offer: Offer) -> bool:
+        """A whole seed with several followers of this content: what one takes the others need not take here."""
+        return offer.have is None and len(self._followers.get(get.content, ())) > 1
+
+    def _is_elsewhere(self, connection: Connection, get: Get, now: float) -> bool:
+        """Whether it should take something else first, and was told why."""
+        if get.count > 1 or not self._gifts.is_elsewhere(
+            connection, get.content, get.first, now, begins=not get.offset
+        ):
+            return False
+        self._tell_gifts()
+        return True
+
+    def _note_gift(self, connection: Connection, get: Get, now: float) -> None:
+        """One request of a chunk's parts is enough."""
+        if not get.offset:
+            chunks = range(get.first, get.first + get.count)
+            self._untold.setdefault((get.content, connection), []).extend(chunks)
+            for chunk in chunks:
+                self._gifts.gave(connection, get.content, chunk, now)
 
     def round(self, now: float) -> None:
         """Called every second or so; every ROUND_SECONDS the slots are given anew, unused ones at once."""
+        self._gifts.forget(now)
         stuck = self._free_unused_slots(now)
         if now < self._next_round:
             return
@@ -193,9 +215,13 @@ class Seeder:
             connection.send(Refused(get.request, Reason.CHOKED))
         elif (answer := _answer(get, offer)) is None:
             connection.send(Refused(get.request, Reason.NOT_FOUND))
+        elif not self._is_shared(get, offer):
+            connection.answer(answer)
+        elif self._is_elsewhere(connection, get, now):
+            connection.send(Refused(get.request, Reason.GIVEN))
         else:
             connection.answer(answer)
-            self._note_gift(connection, get, offer)
+            self._note_gift(connection, get, now)
 
     def _choke(self, connection: Connection) -> None:
         if not connection.choking:

@@ -205,8 +205,9 @@ def crowd(
 
 
 def test_five_who_fetch_from_one_seed_feed_each_other(tmp_path: Path) -> None:
-    """The issue's figure at its size, 128 MiB: all done within 1.3 × the ideal, at most 1.5 copies from the seed.
+    """The benchmark at its size, 128 MiB: each chunk leaves the seed about once, so all are done soon after it has.
 
+    1.09 × the ideal and 1.09 copies were seen; 1.3 and 1.29 where who asks for what another was just given gets it.
     Nobody is left behind either: equal lines end about equally soon.
     """
     data = random.Random(32).randbytes(128 * MIB)
@@ -214,8 +215,8 @@ def test_five_who_fetch_from_one_seed_feed_each_other(tmp_path: Path) -> None:
     path.write_bytes(data)
     fetches, copies = crowd(FileOffer(path, describe(data)), tmp_path, 5)
     seconds = sorted(fetch.seconds for fetch in fetches)
-    assert seconds[-1] <= 1.3 * len(data) / (100 * MBIT)
-    assert copies <= 1.5
+    assert seconds[-1] <= 1.15 * len(data) / (100 * MBIT)
+    assert copies <= 1.15
     assert seconds[0] >= 0.9 * seconds[-1]
 
 

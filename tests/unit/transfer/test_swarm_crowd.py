@@ -14,9 +14,9 @@ from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.layout import Layout
 from dhtshare.network import Address
 from dhtshare.transfer.exchange import Exchange
-from dhtshare.transfer.messages import Ask, Data, Get, Given, Has, Hello
+from dhtshare.transfer.messages import Ask, Data, Get, Given, Has, Hello, Reason, Refused
 from dhtshare.transfer.swarm import Swarm, SwarmOptions, SwarmResult
-from tests.unit.transfer.raw_peer import RawPeer, claim_all, serving
+from tests.unit.transfer.raw_peer import RawPeer, claim_all, dialled, serving
 from tests.unit.transfer.transfer_fakes import FileOffer, MemorySink, describe, peer
 
 MIB = 1 << 20
@@ -162,6 +162,36 @@ async def test_a_whole_seed_tells_the_others_what_it_gives(honest: FileOffer) ->
         async with asyncio.timeout(5):
             assert await told.get() == (7, 1)
         assert told.empty(), "one word a chunk, however many parts it is asked in"
+
+
+async def test_who_asks_for_what_another_was_just_given_hears_so_and_gets_it_the_second_time(honest: FileOffer) -> None:
+    content = DESCRIPTOR.content_hash
+    async with peer(honest) as (_, seed), dialled(seed) as one, dialled(seed) as two:
+        for raw in (one, two):
+            raw.hello()
+            raw.say(Ask(1, content, follow=True))
+            await raw.hear_a(Has)
+        one.say(Get(2, content, 7, MIB))
+        await one.hear_a(Data)
+        for offset in (0, MIB // 2):
+            two.say(Get(2 + offset, content, 7, MIB // 2, 1, offset))
+        assert (await two.hear())[0] == Given(content, (7, 1))
+        assert (await two.hear())[0] == Refused(2, Reason.GIVEN)
+        assert (await two.hear())[0] == Refused(2 + MIB // 2, Reason.GIVEN)
+        two.say(Get(3, content, 7, MIB))
+        assert (await two.hear())[1] == DATA[7 * MIB : 8 * MIB]
+
+
+async def test_one_alone_is_never_sent_away(honest: FileOffer) -> None:
+    content = DESCRIPTOR.content_hash
+    async with peer(honest) as (_, seed), dialled(seed) as one, dialled(seed) as two:
+        for raw in (one, two):
+            raw.hello()
+        one.say(Ask(1, content, follow=True))
+        await one.hear_a(Has)
+        for raw in (one, two):
+            raw.say(Get(2, content, 7, MIB))
+            assert (await raw.hear_a(Data))[1] == DATA[7 * MIB : 8 * MIB]
 
 
 async def test_what_a_seed_gives_to_others_is_asked_for_last() -> None:
