@@ -7,7 +7,7 @@ Without that a fifth of what a seed of 100 Mbit/s sent to five fetchers it had j
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -22,14 +22,12 @@ Named = tuple[bytes, int]
 
 
 class Gifts(Generic[Peer]):
-    """All contents of a seeder. Forgets by itself."""
+    """All contents of a seeder. Both books are in the order of their times, so that what is past stands first."""
 
     def __init__(self) -> None:
-        self._takers: dict[Named, tuple[float, Peer]] = {}
-        self._given: deque[tuple[float, Named]] = deque()
-        self._told: dict[tuple[Peer, Named], bool] = {}
+        self._takers: OrderedDict[Named, tuple[float, Peer]] = OrderedDict()
+        self._told: OrderedDict[tuple[Peer, Named], tuple[float, bool]] = OrderedDict()
         """Who was sent away from which chunk, and whether it has not asked for it again."""
-        self._sent: deque[tuple[float, tuple[Peer, Named]]] = deque()
 
     def __len__(self) -> int:
         return len(self._takers) + len(self._told)
@@ -39,29 +37,24 @@ class Gifts(Generic[Peer]):
         the chunk; what follows goes the same way."""
         self.forget(now)
         named = (content, chunk)
-        told = (peer, named)
-        if told in self._told:
-            if begins:
-                self._told[told] = False
-            return self._told[told]
+        if (told := self._told.get((peer, named))) is not None:
+            at, away = told
+            self._told[peer, named] = at, away and not begins
+            return away and not begins
         taker = self._takers.get(named)
         if not begins or taker is None or taker[1] == peer:
             return False
-        self._told[told] = True
-        self._sent.append((now, told))
+        self._told[peer, named] = now, True
         return True
 
     def gave(self, peer: Peer, content: bytes, chunk: int, now: float) -> None:
         """The chunk goes to this peer."""
-        named = (content, chunk)
-        self._takers[named] = now, peer
-        self._given.append((now, named))
+        self._takers[content, chunk] = now, peer
+        self._takers.move_to_end((content, chunk))
 
     def forget(self, now: float) -> None:
         """Let go of what is past; call it now and then, for the peers are kept."""
-        while self._given and now - self._given[0][0] >= RECENT_SECONDS:
-            at, named = self._given.popleft()
-            if named in self._takers and self._takers[named][0] == at:
-                del self._takers[named]
-        while self._sent and now - self._sent[0][0] >= TOLD_SECONDS:
-            del self._told[self._sent.popleft()[1]]
+        while self._takers and now - next(iter(self._takers.values()))[0] >= RECENT_SECONDS:
+            self._takers.popitem(last=False)
+        while self._told and now - next(iter(self._told.values()))[0] >= TOLD_SECONDS:
+            self._told.popitem(last=False)

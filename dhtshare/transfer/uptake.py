@@ -32,8 +32,10 @@ class Uptake:
         return self._sent.rate(now) >= FLOOR_RATE
 
     def lingers(self, now: float) -> bool:
-        """Nothing is under way any more as far as we see, but so much went out in the last seconds that the peer
-        may still read it: megabytes stand in the buffers of both systems, and closing now would lose them."""
+        """Nothing is under way any more as far as we see: whether the peer may still read what went out last.
+
+        Megabytes stand in the buffers of both systems; closing now would lose them.
+        """
         return self._sent.rate(now) >= FLOOR_RATE
 
     def unread(self, seconds: float, taken: int, now: float) -> bool:

@@ -75,7 +75,7 @@ def _alive(network: DemoNetwork) -> Iterator[None]:
 
 
 def stay_up(network: DemoNetwork, result: JsonObject, printer: Printer) -> None:
-    """Tell the result, and until the user has played enough, which is no failure once they have read it."""
+    """Tells the result and stays until the user has played enough; to interrupt it then is no failure."""
     result["kept"] = {"home": str(network.nodes[-1].home), "bootstrap": network.nodes[0].address}
     try:
         with network.interrupts.held():

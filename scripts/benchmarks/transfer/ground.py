@@ -33,8 +33,8 @@ def enter_namespace() -> str:
 def warm(count: int) -> None:
     """Touches so many bytes of memory and frees them: what is freed last is used next.
 
-    A virtual machine's first touch of a page may cost more than the transfer (up to 4 s of processor time a GiB were
-    seen), and it is a first touch again where the host has taken back what was free. So it is done before each run.
+    A virtual machine's first touch of a page may cost more than the transfer, and it is a first touch again where the
+    host has taken back what was free. So it is done before each run.
     """
     path, block = MEMORY / f"bench-warm-{os.getpid()}", os.urandom(_BLOCK)
     try:

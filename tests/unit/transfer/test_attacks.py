@@ -188,17 +188,22 @@ async def test_takers_that_read_nothing_do_not_hold_the_slots(
                 one.close()
 
 
+async def _more_than_fit(address: Address) -> list[socket.socket]:
+    """So many connections that all places are asked for, and more."""
+    socks = []
+    for _ in range(MAX_GUESTS + 60):
+        sock = socket.socket()
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, tuple(address))
+        socks.append(sock)
+    await asyncio.sleep(0.3)
+    return socks
+
+
 async def test_a_burst_of_arrivals_is_counted_at_the_door(offer: FileOffer) -> None:
     """They are inside from their acceptance on, not from when somebody looks after them."""
-    loop = asyncio.get_running_loop()
     async with peer(offer) as (exchange, address):
-        socks = []
-        for _ in range(MAX_GUESTS + 60):
-            sock = socket.socket()
-            sock.setblocking(False)
-            await loop.sock_connect(sock, tuple(address))
-            socks.append(sock)
-        await asyncio.sleep(0.3)
+        socks = await _more_than_fit(address)
         assert exchange._doorway.guests == MAX_GUESTS
         for sock in socks:
             sock.close()
@@ -209,18 +214,11 @@ async def test_a_burst_of_arrivals_is_counted_at_the_door(offer: FileOffer) -> N
 
 async def test_arrivals_end_no_transfer_of_which_all_was_sent_but_not_all_read(offer: FileOffer) -> None:
     """A peer that reads at its own limit has seconds of the transfer in the buffers of both systems."""
-    loop = asyncio.get_running_loop()
     async with peer(offer) as (_, address), dialled(address) as raw:
         raw.hello()
         raw.say(Get(1, CONTENT, 0, MIB))
         await asyncio.sleep(0.5)
-        socks = []
-        for _ in range(MAX_GUESTS + 60):
-            sock = socket.socket()
-            sock.setblocking(False)
-            await loop.sock_connect(sock, tuple(address))
-            socks.append(sock)
-        await asyncio.sleep(0.3)
+        socks = await _more_than_fit(address)
         assert (await raw.hear_a(Data))[1] == DATA[:MIB]
         raw.say(Get(2, CONTENT, 1, MIB))
         assert (await raw.hear_a(Data))[1] == DATA[MIB : 2 * MIB]
