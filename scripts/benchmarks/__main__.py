@@ -1,10 +1,15 @@
-"""scripts/bench NAME [ARGUMENT…]: runs one benchmark of this folder and prints its JSON object."""
+"""scripts/bench NAME [ARGUMENT…]: runs one benchmark of this folder and prints its JSON object.
+
+Goals that were missed are named on stderr, too, and make the exit code 1.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
 import sys
+
+from scripts.benchmarks.goals import missed
 
 #: Name → module and function, each loaded when it is called for.
 BENCHMARKS = {
@@ -33,14 +38,18 @@ BENCHMARKS = {
 
 
 def main() -> int:
-    """0, or 2 for a name that is none."""
+    """0; 1 where a goal was missed; 2 for a name that is none."""
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
         print(f"usage: scripts/bench {' | '.join(BENCHMARKS)} [ARGUMENT…]", file=sys.stderr)
         return 2
     module, _, function = BENCHMARKS[sys.argv[1]].partition(":")
     run = getattr(importlib.import_module(f"scripts.benchmarks.{module}"), function)
-    print(json.dumps({"benchmark": sys.argv[1], **run(*sys.argv[2:])}))
-    return 0
+    result = run(*sys.argv[2:])
+    print(json.dumps({"benchmark": sys.argv[1], **result}))
+    short = missed(result)
+    if short:
+        print(f"missed: {', '.join(short)}", file=sys.stderr)
+    return 1 if short else 0
 
 
 if __name__ == "__main__":

@@ -73,13 +73,3 @@ def ratio(results: dict[str, dict[str, Any]], ours: str, others: str) -> float |
     """Our median over the best median of those whose names begin with `others`; None without any."""
     theirs = [told["mb_per_s"]["median"] for name, told in results.items() if name.startswith(others)]
     return round(results[ours]["mb_per_s"]["median"] / max(theirs), 2) if theirs else None
-
-
-def goal(seen: float | None, least: float) -> dict[str, Any]:
-    """A ratio beside what it has to reach."""
-    return {"seen": seen, "goal": least, "met": seen is not None and seen >= least}
-
-
-def at_most(seen: float, most: float) -> dict[str, Any]:
-    """A figure beside what it must not pass."""
-    return {"seen": seen, "goal": most, "met": seen <= most}

@@ -19,7 +19,7 @@ from dhtshare.control.protocol import End, Request, Result
 from dhtshare.library.claims import BITMAP_SUFFIX
 from dhtshare.library.home import Home
 from scripts.benchmarks.content import summary
-from scripts.benchmarks.transfer.contest import at_most
+from scripts.benchmarks.goals import at_most
 from scripts.benchmarks.transfer.ground import MEMORY, fill, forget_peak, peak_bytes, resident_bytes
 from scripts.benchmarks.transfer.ours import Dhtshare
 from tests.processes import Network, Node

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from scripts.benchmarks.goals import at_least, at_most
 from scripts.benchmarks.transfer import torrent
 from scripts.benchmarks.transfer.bare import Bare
-from scripts.benchmarks.transfer.contest import at_most, compete, goal, ratio
+from scripts.benchmarks.transfer.contest import compete, ratio
 from scripts.benchmarks.transfer.far import far
 from scripts.benchmarks.transfer.ground import MEMORY, enter_namespace, fill, write_rate
 from scripts.benchmarks.transfer.ours import Dhtshare
@@ -42,8 +43,8 @@ def tmpfs(size: int, runs: int) -> Results:
     ours = results["dhtshare"]
     return {
         **results,
-        "over_libtorrent": goal(ratio(results, "dhtshare", "libtorrent"), 2.5),
-        "of_bare": goal(ratio(results, "dhtshare", "bare"), 0.7),
+        "over_libtorrent": at_least(ratio(results, "dhtshare", "libtorrent"), 2.5),
+        "of_bare": at_least(ratio(results, "dhtshare", "bare"), 0.7),
         "seed_cpu": at_most(ours["seed_cpu_s_per_gib"], 0.3),
         "fetcher_cpu": at_most(ours["fetcher_cpu_s_per_gib"], 1.5),
     }
@@ -57,8 +58,8 @@ def disk(size: int, runs: int) -> Results:
     return {
         **results,
         "disk_mb_per_s": round(rate, 1),
-        "over_libtorrent": goal(ratio(results, "dhtshare", "libtorrent"), 1.0),
-        "of_bare": goal(ratio(results, "dhtshare", "bare"), 0.8),
+        "over_libtorrent": at_least(ratio(results, "dhtshare", "libtorrent"), 1.0),
+        "of_bare": at_least(ratio(results, "dhtshare", "bare"), 0.8),
     }
 
 
@@ -73,8 +74,8 @@ def place(size: int, runs: int) -> Results:
         results = compete(contestants, folder, size, runs, warmed=2 * size)
     return {
         **results,
-        "over_libtorrent": goal(ratio(results, "dhtshare", "libtorrent"), 4.0),
-        "of_bare": goal(ratio(results, "dhtshare", "bare"), 0.7),
+        "over_libtorrent": at_least(ratio(results, "dhtshare", "libtorrent"), 4.0),
+        "of_bare": at_least(ratio(results, "dhtshare", "bare"), 0.7),
     }
 
 
@@ -90,7 +91,7 @@ def tls(size: int, runs: int) -> Results:
         results = compete(contestants, folder, size, runs, warmed=2 * size)
     return {
         **results,
-        "over_libtorrent": goal(ratio(results, "dhtshare TLS", "libtorrent"), 1.5),
+        "over_libtorrent": at_least(ratio(results, "dhtshare TLS", "libtorrent"), 1.5),
         "of_bare": ratio(results, "dhtshare TLS", "bare TLS"),
     }
 
@@ -100,7 +101,7 @@ def seeds(size: int, runs: int) -> Results:
     with _material(MEMORY, size) as (source, folder):
         contestants = [Dhtshare(source, seeds=4), *torrent.all_settings(source, seeds=4)]
         results = compete(contestants, folder, size, runs, warmed=2 * size)
-    return {**results, "over_libtorrent": goal(ratio(results, "dhtshare", "libtorrent"), 2.0)}
+    return {**results, "over_libtorrent": at_least(ratio(results, "dhtshare", "libtorrent"), 2.0)}
 
 
 def small(size: int, runs: int) -> Results:
@@ -118,7 +119,7 @@ def small(size: int, runs: int) -> Results:
         results = compete(contestants, folder, size, runs)
     for told in results.values():
         told["files_per_s"] = round(told["mb_per_s"]["median"] * 1e6 / FILE_BYTES)
-    return {**results, "files_per_s": goal(results["dhtshare"]["files_per_s"], 4000)}
+    return {**results, "files_per_s": at_least(results["dhtshare"]["files_per_s"], 4000)}
 
 
 ROWS: dict[str, Callable[[int, int], Results]] = {
