@@ -125,6 +125,11 @@ class FrameReader:
             self._start, self._end = 0, held
         return self._staging[self._end :]
 
+    @property
+    def begun(self) -> bool:
+        """Whether some of a frame is here, but not all of it."""
+        return self._target is not None or self._to_skip > 0 or self._start < self._end
+
     def release(self) -> None:
         """Nothing more will come: let go of all buffers now, not when the collector finds the connection."""
         self._staging = memoryview(b"")

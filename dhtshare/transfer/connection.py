@@ -148,6 +148,10 @@ class Connection(asyncio.BufferedProtocol):
         """Whether the peer may still read what went out last, though nothing is under way any more."""
         return self._uptake.lingers(self._loop.time())
 
+    def stands_still(self, now: float) -> bool:
+        """Whether the peer began a frame and does not go on with it. Ask it now and then."""
+        return self._inbox is not None and self._inbox.stands_still(now)
+
     def leaves_unread(self, seconds: float) -> bool:
         """Whether data for it is under way and the peer has taken none for so long, though we may send.
 

@@ -283,13 +283,15 @@ class Exchange:
         self._seeder.tell()
 
     async def _sweep(self) -> None:
-        """Drop who does not greet or does nothing, and give upload slots anew."""
+        """Drop who does not greet, says half a frame or does nothing, and give upload slots anew."""
         while True:
             await asyncio.sleep(1.0)
             now = self._now()
             for connection in list(self._connections):
                 if not connection.greeted and now - connection.opened_at > GREETING_SECONDS:
                     connection.close(NetworkError(f"{connection.address} does not say HELLO."))
+                elif connection.stands_still(now):
+                    connection.close(NetworkError(f"{connection.address} began a frame and does not go on."))
                 elif now - connection.moved_at > IDLE_SECONDS:
                     connection.close(NetworkError(f"{connection.address} was idle."))
             self._seeder.round(now)

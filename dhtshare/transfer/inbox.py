@@ -13,6 +13,7 @@ from typing import Protocol
 
 from dhtshare.errors import RemoteProtocolError
 from dhtshare.transfer.codec import Frame, FrameReader, Place
+from dhtshare.transfer.half_frame import HalfFrame
 from dhtshare.transfer.lines import Line
 from dhtshare.transfer.messages import Data
 from dhtshare.transfer.ratelimit import TokenBucket
@@ -74,6 +75,7 @@ class Inbox:
         self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader(place)
+        self._half = HalfFrame()
         self._resuming: asyncio.TimerHandle | None = None
         self._lent = self._turning = False
         self._closed = False
@@ -93,6 +95,7 @@ class Inbox:
         except RemoteProtocolError as error:
             self._owner.failed(error)
             return
+        self._half.came(count, self._loop.time(), begun=self._reader.begun, anew=bool(frames))
         self._owner.frames_came(frames)
         if self._closed:
             return
@@ -104,6 +107,11 @@ class Inbox:
             self._transport.pause_reading()
             self._line.expect_much(True)
             self._workers.hand_on(self._turn)
+
+    def stands_still(self, now: float) -> bool:
+        """Whether the peer began a frame and does not go on with it, though we read. Ask it now and then."""
+        reading = not self._lent and self._resuming is None
+        return reading and self._half.stands_still(now, capped=self._cap.rate > 0)
 
     def close(self) -> None:
         """The connection ends: nothing is read any more."""
@@ -132,18 +140,21 @@ class Inbox:
         if taken.error is not None:
             self._owner.failed(taken.error)
             return
+        self._half.came(taken.count, self._loop.time(), begun=self._reader.begun, anew=True)
         self._owner.frames_came(others)
         if not self._closed:
             self._transport.resume_reading()
 
     def _resume(self) -> None:
         self._resuming = None
-        delay = self._cap.delay(self._loop.time())
+        now = self._loop.time()
+        delay = self._cap.delay(now)
         if self._closed or self._lent:
             return
         if delay > 0:
             self._resuming = self._loop.call_later(delay, self._resume)
         else:
+            self._half.resumed(now)
             self._transport.resume_reading()
 
     def _release(self) -> None:

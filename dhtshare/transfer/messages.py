@@ -40,7 +40,8 @@ answered with REFUSED(choked)) until UNCHOKE; having asked is what shows interes
 was not answered yet: it is answered all the same, with REFUSED(cancelled) or, too late, its DATA.
 
 **Times.** HELLO comes within 10 s of the connection; whoever neither asks nor answers for 120 s may be dropped;
-PING, which is not answered, prevents that.
+PING, which is not answered, prevents that. A frame that was begun goes on: nothing of it for 9 s, or less than 4 KiB
+a second over 20 s, ends the connection.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dhtshare.network import Address
 from dhtshare.transfer.connection import Connection
+from dhtshare.transfer.floor import FLOOR_SECONDS, Floor
 from dhtshare.transfer.window import Window
 
 LEAST_STALL_SECONDS = 1.0
@@ -15,10 +16,6 @@ STALL_FACTOR = 4.0
 
 DEAD_SECONDS = 10.0
 """Without a byte, though asked: dropped (threats.md, stalling seed)."""
-
-FLOOR_RATE = 4096
-FLOOR_SECONDS = 20.0
-"""Fewer bytes a second over so long: dropped as a trickle."""
 
 UNKNOWN_SECONDS = 2.0
 """When a request to a peer of unknown rate is expected to be answered."""
@@ -54,15 +51,14 @@ class SwarmPeer:
         self.useful_at = connection.opened_at
         """When it last gave a verified chunk, or came."""
         self._moved_at = 0.0
-        self._floor_at = 0.0
-        self._floor_bytes = 0
+        self._floor = Floor()
         self._usual = 0.0
 
     def asked(self, length: int, now: float) -> None:
         """`length` more bytes were asked of it."""
         if not self.in_flight:
-            self._moved_at = self._floor_at = now
-            self._floor_bytes = self.connection.received.total
+            self._moved_at = now
+            self._floor.begin(self.connection.received.total, now)
         self.in_flight += length
 
     def settled(self, length: int) -> None:
@@ -93,14 +89,7 @@ class SwarmPeer:
         """Whether it gave nothing, or a trickle, for so long that it should go."""
         if not self.in_flight:
             return False
-        if now - self._last_byte() > DEAD_SECONDS:
-            return True
-        if now - self._floor_at < FLOOR_SECONDS:
-            return False
-        came = self.connection.received.total - self._floor_bytes
-        too_slow = came < FLOOR_RATE * (now - self._floor_at)
-        self._floor_at, self._floor_bytes = now, self.connection.received.total
-        return too_slow
+        return now - self._last_byte() > DEAD_SECONDS or self._floor.is_missed(self.connection.received.total, now)
 
     def _last_byte(self) -> float:
         return max(self._moved_at, min(self.connection.received_at, self._moved_at + FLOOR_SECONDS))

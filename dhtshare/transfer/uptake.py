@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dhtshare.transfer.floor import FLOOR_RATE, FLOOR_SECONDS
 from dhtshare.transfer.ratelimit import Meter, TokenBucket
 
-STUCK_SECONDS = 20.0
-FLOOR_RATE = 4096
-"""An answer that its peer takes more slowly than this (bytes a second), for so long, is no running transfer
-(threats.md, starting constants)."""
+STUCK_SECONDS = FLOOR_SECONDS
+"""An answer that its peer takes more slowly than the floor, for so long, is no running transfer."""
 
 
 class Uptake:

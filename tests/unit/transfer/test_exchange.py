@@ -15,6 +15,7 @@ from dhtshare.content.descriptor import content_hash
 from dhtshare.errors import IntegrityError, NetworkError, NotFoundError
 from dhtshare.identity import SigningKey
 from dhtshare.network import Address, ScopeRules, network_id
+from dhtshare.transfer.codec import encode
 from dhtshare.transfer.dialler import PeerAddress
 from dhtshare.transfer.exchange import Exchange
 from dhtshare.transfer.messages import (
@@ -265,6 +266,39 @@ async def test_who_never_says_hello_is_shown_out(offer: FileOffer, monkeypatch: 
             assert await silent.ended()
             assert await half.ended()
         assert exchange.stats().connections == 0
+
+
+async def test_half_a_frame_holds_no_place(offer: FileOffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dhtshare.transfer.half_frame.STANDSTILL_SECONDS", 0.3)
+    async with peer(offer) as (exchange, address), dialled(address) as whole, dialled(address) as half:
+        for raw in (whole, half):
+            raw.hello()
+            raw.say(Ask(1, CONTENT))
+            await raw.hear_a(Has)
+        half.writer.write(encode(Ask(2, CONTENT))[:-1])
+        assert await half.ended()
+        whole.say(Ask(2, CONTENT))
+        await whole.hear_a(Has)
+        assert exchange.stats().connections == 1
+
+
+async def test_half_an_answer_ends_the_connection_that_we_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dhtshare.transfer.half_frame.STANDSTILL_SECONDS", 0.3)
+    ended = asyncio.Event()
+
+    async def half(raw: RawPeer) -> None:
+        await raw.hear_a(Hello)
+        raw.hello()
+        ask, _ = await raw.hear_a(Ask)
+        assert isinstance(ask, Ask)
+        raw.writer.write(encode(Has(ask.request, 9, 3, "", 100), 2) + b"\xff")
+        if await raw.ended():
+            ended.set()
+
+    async with serving(half) as address, peer() as (fetcher, _own):
+        with pytest.raises(NetworkError, match="does not go on"):
+            await fetcher.ask_have(PeerAddress(address), CONTENT, timeout=5.0)
+        await asyncio.wait_for(ended.wait(), 5)
 
 
 async def test_a_full_house_shows_out_the_idle_not_the_working(

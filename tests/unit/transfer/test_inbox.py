@@ -202,6 +202,26 @@ async def test_a_line_that_does_not_flow_is_taken_back_in_the_middle_of_a_frame(
     assert on.owner.others == [NEWS]
 
 
+async def test_who_does_not_go_on_with_a_frame_stands_still_unless_a_thread_reads_or_we_do_not() -> None:
+    stream = data(1, 50_000)
+    on = Bench(stream[2000:30_000], PAUSE, rate=0)
+    now = asyncio.get_running_loop().time()
+    assert not on.inbox.stands_still(now + 1000), "between frames"
+    on.feed(stream[:2000])
+    assert on.lent
+    assert not on.inbox.stands_still(now + 1000)
+    on.workers.turn()
+    assert not on.inbox.stands_still(now + 5)
+    assert on.inbox.stands_still(now + 15)
+    on.owner.rate = 0
+    on.cap.set_rate(1_000_000, now)
+    on.cap.charge(300_000, now)
+    on.feed(stream[30_000:40_000])
+    assert not on.transport.reading
+    assert not on.inbox.stands_still(now + 15), "it is we who do not read"
+    on.inbox.close()
+
+
 @pytest.mark.parametrize("end", [b"", ConnectionResetError("reset")])
 async def test_the_end_of_a_lent_line_is_the_transports_to_tell(end: Step) -> None:
     on = Bench(data(1, 50_000)[2000:20_000], end)

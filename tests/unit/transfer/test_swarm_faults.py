@@ -109,7 +109,7 @@ async def test_the_frozen_alone_end_in_a_network_error() -> None:
 
 
 async def test_a_trickle_is_left_for_others(honest: FileOffer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhtshare.transfer.source.FLOOR_SECONDS", 0.5)
+    monkeypatch.setattr("dhtshare.transfer.floor.FLOOR_SECONDS", 0.5)
     ended: list[bool] = []
 
     async def trickle(raw: RawPeer) -> None:
