@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from dhtshare.durable import sync_folder
 from dhtshare.errors import DiskError
 
 KEY_BYTES = 32
@@ -105,6 +106,7 @@ class Identity:
                 return cls.load_or_create(path.parent)
             finally:
                 temporary.unlink()
+            sync_folder(path.parent)  # else a power cut may cost a home the keys that others know it by
         except OSError as error:
             raise DiskError(f"Cannot write {path}: {error.strerror}.") from error
         return cls(SigningKey.from_seed(seeds[0]), SigningKey.from_seed(seeds[1]))

@@ -20,11 +20,11 @@ from dhtshare.config import NodeConfig
 from dhtshare.content.link import Link, PeerHint
 from dhtshare.dht.dht import Dht
 from dhtshare.dht.records.records import Records
+from dhtshare.durable import write_atomic
 from dhtshare.errors import DiskError, NetworkError, UsageError
 from dhtshare.faults import disk_error
 from dhtshare.finding import Finder
 from dhtshare.identity import Identity
-from dhtshare.library.atomic import write_atomic
 from dhtshare.library.catalogue import Catalogue
 from dhtshare.library.home import Home
 from dhtshare.library.records import Item

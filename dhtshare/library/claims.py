@@ -18,8 +18,8 @@ from blake3 import blake3
 
 from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.paths import PART_SUFFIX
+from dhtshare.durable import write_all
 from dhtshare.errors import MalformedError, UsageError
-from dhtshare.library.atomic import write_all
 from dhtshare.library.boot import BOOT_TAG_BYTES, NO_BOOT
 
 #: A safe name never ends with a dot, so no unfinished file of any name can be called like a bitmap.

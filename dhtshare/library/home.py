@@ -1,10 +1,11 @@
 """A home folder: what a user's node keeps, who may read it, and that only one node lives in it.
 
-Imports the standard library alone: a command that only talks to a running node starts through here.
+Imports little but the standard library: a command that only talks to a running node starts through here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -13,6 +14,7 @@ import stat
 import time
 from pathlib import Path
 
+from dhtshare.durable import make_folders
 from dhtshare.errors import AlreadyRunningError, DiskError, UsageError
 from dhtshare.faults import disk_error
 
@@ -79,7 +81,8 @@ class Home:
         closing a folder full of other things to everybody but us is not ours to do.
         """
         try:
-            self._make(self.path)
+            with contextlib.suppress(FileExistsError):  # something that is no folder: said below
+                make_folders(self.path, _PRIVATE_FOLDER)
             status = self.path.stat()
             if not stat.S_ISDIR(status.st_mode):
                 raise UsageError(f"The home {self.path} is not a folder. Choose another with --home.")
@@ -102,17 +105,6 @@ class Home:
                 "Name an empty or a new folder with --home."
             )
         self.path.chmod(_PRIVATE_FOLDER)
-
-    @classmethod
-    def _make(cls, path: Path) -> None:
-        if path.is_dir():
-            return
-        cls._make(path.parent)
-        try:
-            path.mkdir(_PRIVATE_FOLDER)
-        except FileExistsError:
-            return  # two first commands at once, or a file: `prepare` looks next
-        path.chmod(_PRIVATE_FOLDER)
 
     def lock(self) -> HomeLock:
         """Takes the home for this process. Raises AlreadyRunningError while another node has it, DiskError."""

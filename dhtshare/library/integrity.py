@@ -11,9 +11,9 @@ import os
 import sqlite3
 from pathlib import Path
 
+from dhtshare.durable import sync_folder
 from dhtshare.errors import DiskError
 from dhtshare.faults import disk_error
-from dhtshare.library.atomic import sync_folder
 from dhtshare.library.database import Database
 
 #: Up to here a check at every start costs at most a few tenths of a second.

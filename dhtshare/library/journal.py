@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from dhtshare.durable import sync_folder, write_all, write_atomic
 from dhtshare.faults import disk_error
-from dhtshare.library.atomic import sync_folder, write_all, write_atomic
 from dhtshare.library.records import Lost, NewItem
 
 #: A journal with more dead lines than live ones is written anew, once it is worth it.

@@ -15,6 +15,7 @@ from pathlib import Path
 from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.layout import Layout
 from dhtshare.content.open_chunk import OpenChunk
+from dhtshare.durable import make_folders
 from dhtshare.errors import DiskError, LocalProtocolError, UsageError
 from dhtshare.faults import disk_error
 from dhtshare.library.boot import boot_tag
@@ -77,7 +78,7 @@ class Unfinished:
         """
         directory = real_path(directory)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_folders(directory)
             root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise disk_error("make or open the folder", directory, error) from error

@@ -1,6 +1,7 @@
 """The keys of a home."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,20 @@ def test_an_identity_survives_a_restart_and_is_private(tmp_path: Path) -> None:
     assert (again.peer_id, again.publisher.public) == (first.peer_id, first.publisher.public)
     assert (tmp_path / "identity").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["identity"]
+
+
+def test_a_new_identity_is_on_the_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[list[str]] = []  # what each synced folder held; [] for a file
+    real = os.fsync
+
+    def noting(fd: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+        synced.append([path.name for path in tmp_path.iterdir()] if is_folder else [])
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    Identity.load_or_create(tmp_path)
+    assert synced == [[], ["identity"]], "the keys, and then their name"
 
 
 def test_the_two_keys_differ(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dhtshare.durable import make_folders, write_atomic
 from dhtshare.errors import DiskError
-from dhtshare.library.atomic import write_atomic
 from dhtshare.library.boot import BOOT_TAG_BYTES, NO_BOOT, boot_tag
 from dhtshare.library.handles import OpenFiles
 from dhtshare.nofollow import open_beneath, open_file, real_path
@@ -54,6 +54,29 @@ def test_bytes_are_synced_before_the_name_and_the_folder_after(tmp_path: Path, m
     monkeypatch.setattr(Path, "replace", noting_replace)
     write_atomic(tmp_path / "state", b"new")
     assert order == ["file", "rename", "folder"]
+
+
+def test_the_name_of_each_new_folder_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    make_folders(tmp_path / "a" / "b", 0o700)
+    assert synced == [tmp_path.stat().st_ino, (tmp_path / "a").stat().st_ino]
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+    make_folders(tmp_path / "a" / "b")
+    assert len(synced) == 2, "what is there was synced by whoever made it"
+
+
+def test_a_file_where_a_folder_belongs_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(FileExistsError):
+            make_folders(path)
 
 
 def test_a_leftover_temporary_file_is_no_obstacle(tmp_path: Path) -> None:

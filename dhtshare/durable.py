@@ -1,7 +1,7 @@
-"""Small files written all or nothing: temporary file, fsync, rename, fsync of the folder.
+"""What outlives a power cut: small files written all or nothing, and the names that lead to them.
 
-After a crash at any instant the name holds either the old bytes or the new ones, never a mixture; after a
-return the new ones are on the disk.
+A file goes by temporary file, fsync, rename, fsync of the folder: after a crash at any instant the name holds either
+the old bytes or the new ones, never a mixture; after a return the new ones are on the disk.
 """
 
 from __future__ import annotations
@@ -22,6 +22,27 @@ def sync_folder(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def make_folders(path: Path, mode: int | None = None) -> None:
+    """Makes a folder and the parents that it lacks, durably: what is fsynced inside is lost with a name on its way.
+
+    All that are made get exactly this mode, or without one what the umask leaves. Raises OSError; FileExistsError where
+    something else stands there.
+    """
+    if path.is_dir():
+        return
+    make_folders(path.parent, mode)
+    try:
+        path.mkdir(0o777 if mode is None else mode)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        if mode is not None:
+            path.chmod(mode)
+    with contextlib.suppress(PermissionError):  # a parent that may be written and not read cannot be fsynced
+        sync_folder(path.parent)
 
 
 def write_all(fd: int, data: bytes | bytearray) -> None:
