@@ -288,11 +288,11 @@ def left_behind(name: str) -> list[int]:
     return found
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 30.0) -> bool:
+def eventually(condition: Callable[[], bool], timeout: float = 30.0, *, every: float = 0.1) -> bool:
     """Whether `condition`, asked again and again, held within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.1)
+        time.sleep(every)
     return True

@@ -15,10 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dhtshare.content.bitfield import Bitfield
-from dhtshare.library.boot import NO_BOOT
-from dhtshare.library.claims import BITMAP_SUFFIX, Claims
 from tests.processes import Network, Running
+from tests.unfinished import claimed
 
 MIB = 1 << 20
 CHUNK = MIB
@@ -86,14 +84,8 @@ def _stands_still(running: Running) -> bool:
 
 def _beyond(out: Path, content: bytes, chunks: int) -> float | None:
     """None at a moment without an unfinished file."""
-    bitmaps = list(out.glob(f".*{BITMAP_SUFFIX}"))
-    if not bitmaps:
+    have = claimed(out, content, chunks)
+    if have is None:
         return None
     used = sum(path.stat().st_blocks * BLOCK_BYTES for path in out.iterdir())
-    fd = os.open(bitmaps[0], os.O_RDONLY)
-    try:
-        read = Claims(-1, bitmaps[0].name, fd).read(content, chunks, NO_BOOT)  # looked at without its lock
-    finally:
-        os.close(fd)
-    claimed = read[0] if read is not None else Bitfield(chunks)
-    return used / CHUNK - len(claimed)
+    return used / CHUNK - len(have)
