@@ -22,10 +22,15 @@ def mutations(seeds: Sequence[bytes], rng: random.Random) -> Iterator[bytes]:
         if rng.random() < 0.05:
             yield rng.randbytes(rng.randrange(64))
             continue
-        data = bytearray(rng.choice(seeds))
-        for _ in range(rng.randint(1, 4)):
-            _bend(data, seeds, rng)
-        yield bytes(data[:MAX_BYTES])
+        yield bent(rng.choice(seeds), seeds, rng)[:MAX_BYTES]
+
+
+def bent(data: bytes, seeds: Sequence[bytes], rng: random.Random) -> bytes:
+    """These bytes, bent one to four times; now and then with a piece of a seed."""
+    changed = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        _bend(changed, seeds, rng)
+    return bytes(changed)
 
 
 def _bend(data: bytearray, seeds: Sequence[bytes], rng: random.Random) -> None:

@@ -8,24 +8,31 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 
+from dhtshare.identity import SigningKey
 from dhtshare.network import Address, network_id
 from dhtshare.transfer.messages import Ask, Descriptor, GetDescriptor, Has, Hello
+from dhtshare.transfer.tls import server_context
 from tests.unit.transfer.raw_peer import RawPeer, serving
 
 Behaviour = Callable[[RawPeer], Awaitable[None]]
 
 
 @contextlib.contextmanager
-def listeners(*behaviours: Behaviour) -> Iterator[list[str]]:
-    """One listener each; their addresses as host:port."""
+def listeners(*behaviours: Behaviour, encrypted: bool = False) -> Iterator[list[str]]:
+    """One listener each; their addresses as host:port. Encrypted ones have a network (/24) of loopback each."""
     started: Future[list[Address]] = Future()
     loop = asyncio.new_event_loop()
     over = asyncio.Event()
 
+    context = server_context(SigningKey.from_seed(bytes(32))) if encrypted else None
+    hosts = [f"127.20.{number}.1" if encrypted else "127.0.0.1" for number in range(len(behaviours))]
+
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                started.set_result([await stack.enter_async_context(serving(one)) for one in behaviours])
+                serve = zip(behaviours, hosts, strict=True)
+                contexts = [stack.enter_async_context(serving(behave, host, context)) for behave, host in serve]
+                started.set_result([await one for one in contexts])
             except OSError as error:
                 started.set_exception(error)
             await over.wait()

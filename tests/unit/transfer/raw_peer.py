@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from dhtshare.network import Address
@@ -66,21 +67,29 @@ async def dialled(address: Address) -> AsyncIterator[RawPeer]:
 
 
 @contextlib.asynccontextmanager
-async def serving(behave: Callable[[RawPeer], Awaitable[None]]) -> AsyncIterator[Address]:
-    """A listener that treats every connection by `behave`."""
+async def serving(
+    behave: Callable[[RawPeer], Awaitable[None]], host: str = "127.0.0.1", context: ssl.SSLContext | None = None
+) -> AsyncIterator[Address]:
+    """A listener that treats every connection by `behave`; over TLS where there is a context."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        try:
             await behave(RawPeer(reader, writer))
-        writer.close()
+            writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            writer.close()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, host, 0, ssl=context)
     try:
-        yield Address("127.0.0.1", server.sockets[0].getsockname()[1])
+        yield Address(host, server.sockets[0].getsockname()[1])
     finally:
         server.close()
         for task in tasks:
