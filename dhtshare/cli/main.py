@@ -69,7 +69,15 @@ def _refuse(error: Any, arguments: Sequence[str]) -> int:
     path = context.command_path if context else PROGRAM
     message = error.format_message().strip()
     stop = "" if message.endswith((".", "?", "!")) else "."
-    return _say(End(int(error.exit_code), f"{message}{stop} See: {path} --help"), arguments)
+    file = _file_like_an_option(arguments)
+    advice = f"If {file} is meant as a file: {path} -- {file}" if file else f"See: {path} --help"
+    return _say(End(int(error.exit_code), f"{message}{stop} {advice}"), arguments)
+
+
+def _file_like_an_option(arguments: Sequence[str]) -> str | None:
+    """A word that was taken for options and is the name of a file here, as a shell's `*` gives it."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return next((word for word in options if word.startswith("-") and os.path.lexists(word)), None)
 
 
 def _ending(error: Exception) -> End:

@@ -30,11 +30,14 @@ from dhtshare.transfer.messages import Ask, Data, Descriptor, Get, GetDescriptor
 from tests.hostile.names import COLLIDING, HARMLESS, HOSTILE, steers
 from tests.hostile.raw_listener import listeners
 from tests.hostile.raw_node import RawNode
-from tests.hostile.terminal import OUR_OWN, on_terminal
-from tests.processes import Network, Node, Running
+from tests.hostile.terminal import on_terminal, strangers
+from tests.processes import Home, Network, Node, Running
 from tests.unit.transfer.raw_peer import RawPeer
 
 EVERY = [name for name, _ in HOSTILE.values()] + list(HARMLESS.values())
+HOSTILE_ARGUMENT = (
+    "nowhere \x1b[31mred\x1b[0m \x1b]0;owned\x07 in\u202evoice a\u200bb a\x9b31mb a\rb \x1b[1;32mgreen \udcff"
+)
 PUBLISHER = SigningKey.from_seed(b"hostile publisher".ljust(32))
 
 
@@ -54,11 +57,25 @@ SENT = list(dict.fromkeys(filter(can_be_sent, EVERY)))
 ON_DISK = list(dict.fromkeys(name for name in EVERY if name != "a\ud800b" and can_be_on_a_disk(name)))
 
 
-def harmless_on_a_terminal(text: str) -> bool:
-    """Nothing that steers, but what our own bars and tables need."""
-    assert "\x1b[31mred" not in text, "a colour by a stranger"
-    assert not (bad := steers(OUR_OWN.sub("", text))), f"{bad!a} in {text!a}"
+def harmless_on_a_terminal(text: str, *, dumb: bool = False) -> bool:
+    """Nothing that steers, but what our own bars and tables need, which on a dumb terminal is nothing."""
+    bad = steers(text) if dumb else strangers(text, [*EVERY, HOSTILE_ARGUMENT])
+    where = {text[max(0, (place := text.index(piece)) - 40) : place + 40] for piece in bad}
+    assert not bad, f"{bad!a} in {where!a}"
     return True
+
+
+def shown(home: Home, *arguments: object, timeout: float = 60.0) -> tuple[int, str]:
+    """Exit code and text of a command on a terminal, where nothing of a stranger acted: in colour, and on a dumb one.
+
+    The text is that of the dumb terminal.
+    """
+    code, text = on_terminal(home, *arguments, timeout=timeout, NO_COLOR="")
+    assert harmless_on_a_terminal(text)
+    again, plain = on_terminal(home, *arguments, timeout=timeout, TERM="dumb")
+    assert harmless_on_a_terminal(plain, dumb=True)
+    assert again == code
+    return code, plain
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,14 @@ def scene(shared_network: Network) -> Iterator[Scene]:
     yield Scene(seed, node, hashes)
 
 
+@pytest.mark.parametrize("name", [name for name in SENT if steers(name)], ids=ascii)
+def test_a_raw_name_among_our_own_bars_would_be_seen(name: str) -> None:
+    """The judge of the tests below: what a stranger sends is no bar of ours, whatever it looks like."""
+    ours = "\x1b[?25l\r\x1b[2K\r\x1b[1A\x1b[2Ka  \x1b[38;5;70m\u2501\u2501\x1b[0m  1 B\n\x1b[?25h"
+    assert not strangers(ours, EVERY)
+    assert strangers(ours.replace("a ", name), EVERY)
+
+
 def test_a_script_gets_every_name_exactly(scene: Scene) -> None:
     done = scene.node.run("search", "hostile", "--limit", 500)
     assert done.stdout.isascii()
@@ -112,9 +137,8 @@ def test_a_script_gets_every_name_exactly(scene: Scene) -> None:
 
 
 def test_people_see_every_name_and_none_acts(scene: Scene) -> None:
-    code, text = on_terminal(scene.node.home, "search", "hostile", "--limit", 500)
+    code, text = shown(scene.node.home, "search", "hostile", "--limit", 500)
     assert code == 0
-    assert harmless_on_a_terminal(text)
     assert "<U+001B>[31mred" in text
     assert "invoice<U+202E>fdp.exe" in text
     piped = scene.node.run("search", "hostile", "--limit", 500, json_output=False)
@@ -150,19 +174,29 @@ def test_bars_and_results_of_a_fetch_on_a_terminal(scene: Scene, tmp_path: Path)
         Link(bytes.fromhex(content), name=name, network=scene.seed.home.network.name).format()
         for name, content in scene.hashes.items()
     ]
-    code, text = on_terminal(scene.node.home, "fetch", *links, "-o", tmp_path, "--rename", "--no-seed", timeout=120.0)
+    options = ("--rename", "--no-seed", "--verbose")
+    code, text = on_terminal(
+        scene.node.home, "fetch", *links, "-o", tmp_path / "a", *options, timeout=120.0, NO_COLOR=""
+    )
     assert code == 0
+    assert "\r\x1b[2K" in text, "there were bars"
     assert harmless_on_a_terminal(text)
-    assert len(list(tmp_path.iterdir())) == len(links)
+    code, text = on_terminal(
+        scene.node.home, "fetch", *links, "-o", tmp_path / "b", *options, timeout=120.0, TERM="dumb"
+    )
+    assert code == 0
+    assert harmless_on_a_terminal(text, dumb=True)
+    assert len(list((tmp_path / "a").iterdir())) == len(list((tmp_path / "b").iterdir())) == len(links)
 
 
-@pytest.mark.parametrize("command", ["fetch", "info", "search", "publish", "unpublish", "verify"])
+@pytest.mark.parametrize(
+    "command", ["fetch", "info", "search", "publish", "unpublish", "verify", "dht lookup", "dht ping"]
+)
 def test_a_sentence_about_a_hostile_argument(scene: Scene, command: str) -> None:
-    name = "nowhere \x1b[31mred\x1b[0m \x1b]0;owned\x07 in\u202evoice a\u200bb a\x9b31mb \udcff"
-    code, text = on_terminal(scene.node.home, command, name)
+    words = command.split()
+    code, _ = shown(scene.node.home, *words, HOSTILE_ARGUMENT)
     assert code in (2, 4)
-    assert harmless_on_a_terminal(text)
-    failed = scene.node.run(command, name, code=None)
+    failed = scene.node.run(*words, HOSTILE_ARGUMENT, code=None)
     assert failed.stdout.isascii()
     assert not steers(failed.stderr)
 
@@ -176,16 +210,58 @@ def test_publishing_files_with_such_names(scene: Scene, tmp_path: Path) -> None:
         made.append(path)
     done = scene.seed.run("publish", *made, "-k", "ondisk", timeout=120)
     assert [result["name"] for result in done.results] == [safe_name(name) for name in ON_DISK]
-    code, text = on_terminal(scene.seed.home, "publish", *made, timeout=120.0)
+    code, _ = shown(scene.seed.home, "publish", *made, timeout=120.0)
     assert code == 0
-    assert harmless_on_a_terminal(text)
-    code, text = on_terminal(scene.seed.home, "list")
-    assert code == 0
-    assert harmless_on_a_terminal(text)
+    for command in (["list"], ["list", "--members"], ["list", "--verbose"]):
+        code, _ = shown(scene.seed.home, *command)
+        assert code == 0
     listed = scene.seed.run("list")
     assert listed.stdout.isascii()
     assert not steers(scene.seed.run("list", json_output=False).stdout)
     assert {os.fsencode(path) for path in made} <= {os.fsencode(item["path"]) for item in listed.result["items"]}
+    for path in made[:3]:
+        code, _ = shown(scene.seed.home, "info", path)
+        assert code == 0
+    _rot_and_withdraw(scene.seed, made, [result["hash"] for result in done.results])
+
+
+def _rot_and_withdraw(node: Node, made: list[Path], hashes: list[str]) -> None:
+    """What is said of files with such names when they are not what they were."""
+    for number, path in enumerate(made):
+        status = path.stat()
+        path.write_bytes(b"FILE %d" % number)
+        if number % 2:  # rot that no date tells of
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    code, text = shown(node.home, "verify")
+    assert code == 6
+    assert "<U+001B>" in "".join(text.split()), "cells fold"
+    for command in (["status"], ["status", "--verbose"], ["list"]):
+        code, _ = shown(node.home, *command)
+        assert code == 0
+    for content in hashes[::8]:
+        code, _ = shown(node.home, "unpublish", content)
+        assert code == 0
+    assert not steers(node.run("verify", code=6, json_output=False).stdout)
+
+
+def test_what_looks_into_the_dht_shows_nobody_that_steers(scene: Scene) -> None:
+    for command in (["status"], ["status", "--verbose"], ["lookup", "hostile"], ["ping", scene.seed.address]):
+        code, _ = shown(scene.node.home, "dht", *command)
+        assert code == 0
+
+
+def test_a_file_that_is_called_like_an_option(scene: Scene) -> None:
+    """From its own folder, as the shell's `*` would have it: behind `--`, or told how."""
+    path = scene.node.home.cwd / "-rf"
+    path.write_bytes(b"rm")
+    published = scene.node.run("publish", "--", "-rf").result
+    assert published["name"] == "-rf"
+    assert [item["path"] for item in scene.node.run("list").result["items"] if item["hash"] == published["hash"]] == [
+        str(path)
+    ]
+    refused = scene.node.run("publish", "-rf", code=2)
+    assert "publish -- -rf" in refused.result["error"]["message"]
+    assert path.read_bytes() == b"rm"
 
 
 async def _serve_false_descriptors(raw: RawPeer, served: dict[bytes, bytes], name: str, network: str) -> None:
@@ -230,11 +306,10 @@ def test_a_collection_with_such_a_path_is_refused_whole(scene: Scene, tmp_path: 
             assert result["error"]["code"] in (2, 6), result
             assert result["error"]["message"].isprintable()
         assert not steers(done.stderr)
-        code, text = on_terminal(scene.node.home, "fetch", *targets[:30], "--peer", address, "-o", tmp_path / "out")
+        code, _ = shown(scene.node.home, "fetch", *targets[:30], "--peer", address, "-o", tmp_path / "out")
         assert code
-        assert harmless_on_a_terminal(text)
-        code, text = on_terminal(scene.node.home, "peers")
-        assert harmless_on_a_terminal(text)
+        code, text = shown(scene.node.home, "peers")
+        assert "agent<U+2" in text, "cells fold"
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
@@ -253,9 +328,8 @@ def test_what_a_peer_calls_a_content(scene: Scene, tmp_path: Path) -> None:
             result = scene.node.run("fetch", *arguments, "-o", out, "--no-seed").result
             assert result["path"] == str(out / safe_name(name))
             link = Link(described.content_hash, network=network, peers=(parse_peer(address),)).format()
-            code, text = on_terminal(scene.node.home, "info", link)
+            code, _ = shown(scene.node.home, "info", link)
             assert code == 0
-            assert harmless_on_a_terminal(text)
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 7
 
 
