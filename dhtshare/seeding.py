@@ -41,6 +41,11 @@ log = logging.getLogger(__name__)
 RECHECK_SECONDS = 600.0
 OFFERED = (State.SHARED, State.PARTIAL)
 ENTRY_RECORD = "entry"
+MOST_TOLD = 3  # items by name, of those that changed at once
+_TOLD = {
+    State.CHANGED: "was changed, or some of it, after it was published, and is not offered any more.",
+    State.MISSING: "is gone, or some of it, from where it was published, and is not offered any more.",
+}
 
 
 class Seeding:
@@ -85,14 +90,27 @@ class Seeding:
         while True:
             try:
                 async with asyncio.timeout(RECHECK_SECONDS):
-                    await self.refresh([await self._noticed.get()])
+                    noticed = [await self._noticed.get()]
             except TimeoutError:
                 await self._look_again()
+                continue
+            while not self._noticed.empty():  # a disk that is gone takes all that lay on it
+                noticed.append(self._noticed.get_nowait())
+            await self._follow(noticed)
 
     async def _look_again(self) -> None:
         """At every file. What the catalogue could not note is found again by the next look."""
         with _disk_failures_told("what changed in the library is noted later"):
-            await self.refresh(await asyncio.to_thread(recheck, self._node.catalogue))
+            await self._follow(await asyncio.to_thread(recheck, self._node.catalogue))
+
+    async def _follow(self, changed: Sequence[Item]) -> None:
+        """What nobody asked about is told on the way: whose file it is may not know."""
+        worse = [item for item in changed if item.part_of is None and item.state in _TOLD]
+        for item in worse[:MOST_TOLD]:
+            log.warning("%.80s %s See: dhtshare list", item.name, _TOLD[item.state])
+        if len(worse) > MOST_TOLD:
+            log.warning("… and %d others. See: dhtshare list", len(worse) - MOST_TOLD)
+        await self.refresh(changed)
 
     def notice(self, item: Item) -> None:
         """An item was found changed, missing, or there again. Call on the loop."""
