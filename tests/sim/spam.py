@@ -37,7 +37,10 @@ WORD = "popular"
 NODES = 32
 HONEST = 10
 SPAM = 500
-SPAM_HOSTS = 4  # of one /24; more would not be dialled anyway
+SPAM_HOSTS = {  # where the spam comes from
+    Scope.IPV4: [f"93.184.216.{10 + number}" for number in range(4)],  # of one /24; more would not be dialled anyway
+    Scope.LAN: ["10.9.9.9"],
+}
 FIRST = 20
 TCP_SECONDS = 0.16  # two round trips
 
@@ -93,17 +96,19 @@ async def _published(people: Sequence[Person], numbers: Sequence[int]) -> None:
         await person.announcer.receipt(content(number))
 
 
-def spam_rule(seed: int, searches: int = 10) -> dict[str, Any]:
+def spam_rule(seed: int, searches: int = 10, scope: Scope = Scope.IPV4) -> dict[str, Any]:
     """500 entries of 500 keys and a few machines of one /24, which confirm each, against 10 of as many networks.
+
+    In the LAN scope the spam comes from one address, and the honest ones from 10 addresses.
 
     `buried`: for each search how many of the 10 were not among the first 20; `last_place`: where the last of them is.
     """
 
     async def main(loop: VirtualLoop) -> dict[str, Any]:
-        net = RecordsNetwork(loop, scope=Scope.IPV4, seed=seed, rtt=0.08)
+        net = RecordsNetwork(loop, scope=scope, seed=seed, rtt=0.08)
         async with net.living():
             net.settle(NODES)
-            spammers = [await net.add(host=f"93.184.216.{10 + number}", pulls=False) for number in range(SPAM_HOSTS)]
+            spammers = [await net.add(host=host, pulls=False) for host in SPAM_HOSTS[scope]]
             spam = range(10_000, 10_000 + SPAM)
             for number in spam:
                 for spammer in spammers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dhtshare.network import Scope
 from tests.sim.spam import HONEST, lying_holder, spam_rule
 
 
@@ -13,6 +14,14 @@ def test_500_entries_of_one_network_leave_ten_honest_ones_among_the_first_20(see
     figures = spam_rule(seed)
     assert sum(buried > 0 for buried in figures["buried"]) <= 0.05 * len(figures["buried"]), figures
     assert min(figures["confirmed_spam"]) >= HONEST  # it was asked about, and is held as it says
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_500_entries_of_one_machine_leave_ten_honest_ones_of_a_local_network_among_the_first_20(seed: int) -> None:
+    """The same where no address is capped, nor bound to an id: what counts is that one address is one voice."""
+    figures = spam_rule(seed, scope=Scope.LAN)
+    assert sum(buried > 0 for buried in figures["buried"]) <= 0.05 * len(figures["buried"]), figures
+    assert min(figures["confirmed_spam"]) >= HONEST
 
 
 @pytest.mark.parametrize("seed", [1, 2])
