@@ -9,8 +9,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from dhtshare.library.home import Home
 from dhtshare.library.records import Item
 from dhtshare.library.shelf import Shelf
 from dhtshare.listening import listen, local_addresses
+from dhtshare.lookout import Lookout
 from dhtshare.network import DEFAULT_NETWORK, Address, ScopeRules, network_id, split_host_port
 from dhtshare.providers import Lead
 from dhtshare.seeding import Seeding
@@ -59,6 +61,7 @@ class Node:
         self.started_at = 0.0
         self.online = False
         self.fetches = 0
+        self.lookout = Lookout()
         self._stack = AsyncExitStack()
 
     # ---- life ----------------------------------------------------------------------------------
@@ -96,12 +99,13 @@ class Node:
         self.identity = Identity.load_or_create(self.home.path)
         self.catalogue = Catalogue.open(self.home.catalogue)
         stack.callback(self.catalogue.close)
-        self.shelf = Shelf(self.catalogue, on_change=self._noticed)
+        self.shelf = Shelf(self.catalogue, on_change=self._noticed, refused=self.lookout.refused)
         stack.callback(self.shelf.close)
 
     async def _go_online(self, stack: AsyncExitStack) -> None:
         config, rng = self.config, random.SystemRandom()
         self._loop = asyncio.get_running_loop()
+        stack.enter_context(self.lookout.on_loop())
         self.listening = listen(config.host, config.port)
         stack.callback(self.listening.close)
         self.exchange = Exchange(
@@ -113,6 +117,7 @@ class Node:
             encryption=config.encryption,
             rng=rng,
             agent=f"dhtshare/{self.version}",
+            refused=self.lookout.refused,
         )
         await self.exchange.start([] if config.client else self.listening.tcp)
         stack.push_async_callback(self.exchange.stop)
@@ -154,7 +159,7 @@ class Node:
     async def _living(self) -> AsyncIterator[None]:
         """Everything that goes on by itself while the node lives, in one group."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work, name=name) for name, work in self._works()]
+            tasks = [group.create_task(self.lookout.keep_up(work), name=name) for name, work in self._works()]
             try:
                 yield
             finally:
@@ -163,17 +168,17 @@ class Node:
                 for task in tasks:
                     task.cancel()
 
-    def _works(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
-        yield "dht", self.dht.run()
-        yield "records", self.records.run()
+    def _works(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        yield "dht", self.dht.run
+        yield "records", self.records.run
         if self.config.lan:
-            yield "lan", self._discover()
+            yield "lan", self._discover
         if not self.config.client:
-            yield "seeding", self.seeding.run()
-            yield "state", self._save_state_regularly()
-            yield "held", self.records.keep_saved(self._write_records)
+            yield "seeding", self.seeding.run
+            yield "state", self._save_state_regularly
+            yield "held", partial(self.records.keep_saved, self._write_records)
             if self.config.share is not None:
-                yield "share", self.seeding.watch(self.config.share)
+                yield "share", partial(self.seeding.watch, self.config.share)
 
     async def _leave(self) -> None:
         if not self.config.client:

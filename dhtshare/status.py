@@ -88,7 +88,11 @@ async def status(node: Node, request: StatusRequest, emit: Emit) -> dict[str, An
         "records": node.records_held(),
         "clock_is_wrong": node.records.clock_warning is not None,
         "announcements": announcements,
-        "warnings": [text for text in (node.records.clock_warning, behind(announcements)) if text],
+        "refused": node.lookout.report(),
+        "warnings": [
+            *(text for text in (node.records.clock_warning, behind(announcements)) if text),
+            *node.lookout.warnings(),
+        ],
         "library": {state.value: counts.get(state, 0) for state in counts},
         "transfers": {
             "connections": transfers.connections,

@@ -88,12 +88,14 @@ def _live(config: NodeConfig, printer: Printer, work: Callable[[Alone[Node]], Aw
 
     async def main() -> End:
         with Interruption(functools.partial(_leave_at_once, printer)) as interruption:
+            node = Node(config)
             alone = Alone(
-                node=Node(config),
+                node=node,
                 operations=OPERATIONS,
                 network=config.network,
                 deliver=functools.partial(_deliver, printer, interruption),
                 interruption=interruption,
+                refused=node.lookout.refused,
             )
             return await work(alone)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from dhtshare.control.interruption import Interruption
-from dhtshare.control.operations import Operations, ending, perform
+from dhtshare.control.operations import Operations, Refused, ending, is_refusal, perform
 from dhtshare.control.protocol import Answer, End, Event, JsonObject, Request
 from dhtshare.control.server import ControlServer
 from dhtshare.errors import InterruptedByUserError
@@ -56,6 +56,7 @@ class Alone(Generic[N]):
     network: str
     deliver: Callable[[Answer], None]
     interruption: Interruption
+    refused: Refused = is_refusal
 
     async def command(self, request: Request) -> End:
         """Join, do what is asked, leave."""
@@ -132,7 +133,12 @@ class Alone(Generic[N]):
     @asynccontextmanager
     async def _controlled(self, socket: Callable[[], Path]) -> AsyncIterator[None]:
         server = ControlServer(
-            self.node, self.operations, socket(), network=self.network, on_stop=self.interruption.request
+            self.node,
+            self.operations,
+            socket(),
+            network=self.network,
+            on_stop=self.interruption.request,
+            refused=self.refused,
         )
         await server.start()
         try:
@@ -144,7 +150,7 @@ class Alone(Generic[N]):
         def emit(fields: JsonObject) -> None:
             self.deliver(Event(fields))
 
-        answers = await self.interruption.guard(perform(self.operations, self.node, request, emit))
+        answers = await self.interruption.guard(perform(self.operations, self.node, request, emit, self.refused))
         for answer in answers:
             if isinstance(answer, End):
                 return answer

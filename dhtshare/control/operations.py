@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from dhtshare.control.arguments import decode_arguments
 from dhtshare.control.protocol import End, JsonObject, Request, Result
 from dhtshare.errors import DhtshareError
+from dhtshare.scarcity import SENTENCES, resource_refused
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ N = TypeVar("N")
 R = TypeVar("R")
 
 Emit = Callable[[JsonObject], None]
+Refused = Callable[[BaseException], bool]
 Returned = JsonObject | list[JsonObject]
 
 
@@ -39,9 +41,17 @@ class Operation(Generic[N, R]):
 Operations = Mapping[str, Operation[N, Any]]
 
 
-async def perform(operations: Operations[N], node: N, request: Request, emit: Emit) -> list[Result | End]:
+def is_refusal(error: BaseException) -> bool:
+    """Whether the system refused memory, a thread or a descriptor."""
+    return resource_refused(error) is not None
+
+
+async def perform(
+    operations: Operations[N], node: N, request: Request, emit: Emit, refused: Refused = is_refusal
+) -> list[Result | End]:
     """Do what `request` asks and say how it ended. Raises nothing but cancellation.
 
+    `refused` is told of every error that no story expects: it knows what the system lacks.
     This is the supervisor of one operation: a bug in a story costs the command that met it, not the node.
     """
     operation = operations.get(request.op)
@@ -50,9 +60,11 @@ async def perform(operations: Operations[N], node: N, request: Request, emit: Em
     try:
         return closing(await operation(node, request.args, emit))
     except DhtshareError as error:
+        refused(error)
         return closing(cast(Returned | None, error.result), error)
     except Exception as error:  # the supervisor: see above
-        log.exception("operation %s failed", request.op)
+        if not refused(error):
+            log.exception("operation %s failed", request.op)
         return [ending(error)]
 
 
@@ -67,6 +79,8 @@ def ending(error: BaseException) -> End:
     """How something ended that raised `error`: with its own sentence, or as the bug that it is."""
     if isinstance(error, DhtshareError):
         return End(error.exit_code, str(error))
+    if (resource := resource_refused(error)) is not None:
+        return End(1, f"This was given up. {SENTENCES[resource]}")
     what = f"{type(error).__name__}: {error}"
     where = "".join(traceback.format_exception(error))
     return End(1, f"Something failed that should not ({what}). Run again with --verbose to report it.", where)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from dhtshare.control.credentials import may_control
-from dhtshare.control.operations import Operations, perform
+from dhtshare.control.operations import Operations, Refused, is_refusal, perform
 from dhtshare.control.protocol import (
     MAX_REQUEST_BYTES,
     Answer,
@@ -55,12 +55,14 @@ class ControlServer(Generic[N]):
         *,
         network: str,
         on_stop: Callable[[], None],
+        refused: Refused = is_refusal,
     ) -> None:
         self._node = node
         self._operations = operations
         self._path = path
         self._network = network
         self._on_stop = on_stop
+        self._refused = refused
         self._server: asyncio.Server | None = None
         self._conversations: set[asyncio.Task[None]] = set()
         self._silent: set[asyncio.Task[None]] = set()  # those of them that have not yet asked for anything
@@ -141,7 +143,7 @@ class ControlServer(Generic[N]):
         self, request: Request, reader: asyncio.StreamReader, emit: Callable[[JsonObject], None]
     ) -> list[Answer]:
         """Perform the request; cancel it when the command ends its half of the connection, or the node stops."""
-        work = asyncio.create_task(perform(self._operations, self._node, request, emit))
+        work = asyncio.create_task(perform(self._operations, self._node, request, emit, self._refused))
         hung_up = asyncio.create_task(_end_of(reader))
         self._works.add(work)
         try:

@@ -6,6 +6,7 @@ oldest file can never make another thread send from a reused number.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import OrderedDict
@@ -18,13 +19,28 @@ OPEN_FILES = 8
 class OpenFiles:
     """The least recently used of at most `limit` files is closed. Safe from several threads."""
 
-    def __init__(self, limit: int = OPEN_FILES) -> None:
+    def __init__(self, limit: int = OPEN_FILES, refused: Callable[[BaseException], bool] = lambda _: False) -> None:
+        """`refused` is told, in any thread, when no descriptor was left."""
         self._limit = limit
+        self._refused = refused
         self._files: OrderedDict[Hashable, int] = OrderedDict()
         self._lock = threading.Lock()
 
     def borrow(self, key: Hashable, opener: Callable[[], int]) -> int:
-        """A descriptor that the caller closes; `opener` is called when the file is not open. Raises its OSError."""
+        """A descriptor that the caller closes; `opener` is called when the file is not open. Raises its OSError.
+
+        Where no descriptor is left, the files kept are closed: eight that others can use.
+        """
+        try:
+            return self._borrow(key, opener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._refused(error)
+            self.close()
+            return self._borrow(key, opener)
+
+    def _borrow(self, key: Hashable, opener: Callable[[], int]) -> int:
         with self._lock:
             fd = self._files.get(key)
             if fd is not None:

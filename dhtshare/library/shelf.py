@@ -19,13 +19,22 @@ _REMEMBERED = 1024
 
 
 class Shelf:
-    """Offers by content hash. `on_change` is told, in a worker thread, of items found changed or missing."""
+    """Offers by content hash. `on_change` is told, in a worker thread, of items found changed or missing.
 
-    def __init__(self, catalogue: Catalogue, *, on_change: Callable[[Item], None] | None = None) -> None:
+    `refused` is told, in any thread, when no descriptor is left to open a file.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        on_change: Callable[[Item], None] | None = None,
+        refused: Callable[[BaseException], bool] = lambda _: False,
+    ) -> None:
         self._catalogue = catalogue
         self._on_change = on_change or (lambda _: None)
         self._layouts = Layouts(catalogue)
-        self._files = OpenFiles()
+        self._files = OpenFiles(refused=refused)
         self._partial: dict[bytes, PartialOffer] = {}
         self._known: dict[bytes, SharedOffer | None] = {}
         self._generation = -1

@@ -262,7 +262,8 @@ class Connection(asyncio.BufferedProtocol):
         landed = self._requests.take_data(data.request)
         return lambda: partial(self._guarded, landed.digest(data, payload))
 
-    def failed(self, error: RemoteProtocolError) -> None:
+    def failed(self, error: RemoteProtocolError | NetworkError) -> None:
+        self._shared.refused(error)
         self.close(error)
 
     # Inside.
@@ -291,7 +292,9 @@ class Connection(asyncio.BufferedProtocol):
             await outbox.run()
         except asyncio.CancelledError:
             raise
-        except (OSError, DhtshareError) as error:
+        except (OSError, DhtshareError, MemoryError, RuntimeError) as error:
+            if not self._shared.refused(error) and isinstance(error, RuntimeError):
+                raise
             self.close(NetworkError(f"Sending to {self.address} failed: {error}."))
 
     def _sent_last(self, _task: asyncio.Task[None]) -> None:

@@ -46,11 +46,14 @@ class Dialler:
         greeter: Greeter,
         make: Callable[[Address, bool, bytes | None], Connection],
         now: Callable[[], float],
+        refused: Callable[[BaseException], bool],
     ) -> None:
+        """`refused` is told why no socket could be had: it knows whether the system lacks something."""
         self._rules = rules
         self._greeter = greeter
         self._make = make
         self._now = now
+        self._refused = refused
         self._open: dict[Address, Connection] = {}
         self._dialling: dict[Address, asyncio.Lock] = {}
         self._banned: dict[Address, float] = {}
@@ -125,7 +128,11 @@ class Dialler:
         if attempts is not None and not attempts.begin(address):
             raise NetworkError(f"{address} is not dialled: it, or its network, was often enough.")
         loop = asyncio.get_running_loop()
-        sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            self._refused(error)
+            raise NetworkError(f"{address} is not dialled: {error.strerror}.") from error
         try:
             tune(sock, loopback=is_loopback(address.host))
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -141,6 +148,7 @@ class Dialler:
                 _, connection = await loop.create_connection(make, sock=sock)
         except BaseException as error:
             sock.close()
+            self._refused(error)
             if isinstance(error, TimeoutError):
                 raise NetworkError(f"{address} did not answer within {CONNECT_SECONDS:g} s.") from error
             if isinstance(error, OSError):  # ssl.SSLError is one

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from dhtshare.identity import SigningKey
 from dhtshare.network import Address, Scope, ScopeRules, is_loopback, parse_ip
@@ -46,7 +47,10 @@ class Visit:
 
 
 class Doorway:
-    """Accepts. `make` makes a connection object for an address; `keep` takes ownership of a task."""
+    """Accepts. `make` makes a connection object for an address; `keep` takes ownership of a task.
+
+    `refused` is told of what went wrong with a guest: it knows whether the system lacks something.
+    """
 
     def __init__(
         self,
@@ -54,11 +58,13 @@ class Doorway:
         key: SigningKey,
         make: Callable[[Address, bool], Connection],
         keep: Callable[[asyncio.Task[None]], None],
+        refused: Callable[[BaseException], bool],
     ) -> None:
         self._rules = rules
         self._key = key
         self._make = make
         self._keep = keep
+        self._refused = refused
         self._guests: Guests[Visit] = Guests()
         self._context: ssl.SSLContext | None = None
 
@@ -76,27 +82,30 @@ class Doorway:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                sock, name = await loop.sock_accept(listener)
-            except OSError:  # out of descriptors, or the peer went before we took it
+                self._let_in(*await loop.sock_accept(listener))
+            except (OSError, MemoryError) as error:  # something is used up, or the peer went before we took it
+                self._refused(error)
                 await asyncio.sleep(RETRY_SECONDS)
-                continue
-            ip = parse_ip(str(name[0]).partition("%")[0])
-            host = str(ip) if ip is not None else str(name[0])
-            crowded = self._rules.scope_of(host) is not Scope.LAN
-            welcome, leaving = self._guests.make_room(host, crowded=crowded)
-            if leaving is not None:
-                self._guests.left(leaving)
-                leaving.leave()
-            if not welcome:
-                sock.close()
-                continue
-            # Inside from now on, not from when its task first runs: connections come in bursts.
-            visit = Visit(host, loop.time())
-            self._guests.came(visit)
-            task = loop.create_task(self._admit(visit, sock, Address(host, name[1])), name=f"admit {host}")
-            visit.leave = task.cancel
-            task.add_done_callback(partial(self._left, visit, sock))
-            self._keep(task)
+
+    def _let_in(self, sock: socket.socket, name: tuple[Any, ...]) -> None:
+        loop = asyncio.get_running_loop()
+        ip = parse_ip(str(name[0]).partition("%")[0])
+        host = str(ip) if ip is not None else str(name[0])
+        crowded = self._rules.scope_of(host) is not Scope.LAN
+        welcome, leaving = self._guests.make_room(host, crowded=crowded)
+        if leaving is not None:
+            self._guests.left(leaving)
+            leaving.leave()
+        if not welcome:
+            sock.close()
+            return
+        # Inside from now on, not from when its task first runs: connections come in bursts.
+        visit = Visit(host, loop.time())
+        self._guests.came(visit)
+        task = loop.create_task(self._admit(visit, sock, Address(host, name[1])), name=f"admit {host}")
+        visit.leave = task.cancel
+        task.add_done_callback(partial(self._left, visit, sock))
+        self._keep(task)
 
     def _left(self, visit: Visit, sock: socket.socket, _task: asyncio.Task[None]) -> None:
         """However it ended, also where it never began."""
@@ -120,7 +129,8 @@ class Doorway:
                 visit.leave = connection.close
                 await connection.greeting.wait()
             await connection.wait_closed()
-        except (OSError, TimeoutError):
+        except (OSError, MemoryError) as error:  # TimeoutError is an OSError
+            self._refused(error)
             if visit.connection is not None:
                 visit.connection.close()
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -93,23 +93,27 @@ class Exchange:
         encryption: str = "auto",
         rng: random.Random,
         agent: str = f"dhtshare/{__version__}",
+        refused: Callable[[BaseException], bool] = lambda _: False,
     ) -> None:
-        """`key` is the peer key, `network` the 4-byte id, `encryption` 'auto' or 'never'."""
+        """`key` is the peer key, `network` the 4-byte id, `encryption` 'auto' or 'never'.
+
+        `refused` is told of errors that may be the system's lack of something, on the loop.
+        """
         self.limits = limits
         self.rules = rules
         self.rng = rng
         self.buffers = Buffers()
-        self.verifiers = Workers("verify", VERIFIER_THREADS)
-        self._senders = Workers("send", SENDER_THREADS)
+        self.verifiers = Workers("verify", VERIFIER_THREADS, refused)
+        self._senders = Workers("send", SENDER_THREADS, refused)
         self._seeder = Seeder(shelf, rng)
         self._greeter = Greeter(Manners(network, key, rules, encryption, agent), rng)
-        self._shared = Shared(limits, self._senders, self.verifiers, self._keep)
+        self._shared = Shared(limits, self._senders, self.verifiers, self._keep, refused)
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
         self._swarms: dict[bytes, Adopter] = {}
         self._gone_uploaded = self._gone_downloaded = 0
-        self._dialler = Dialler(rules, self._greeter, self._make_outgoing, self._now)
-        self._doorway = Doorway(rules, key, self._make_incoming, self._keep)
+        self._dialler = Dialler(rules, self._greeter, self._make_outgoing, self._now, refused)
+        self._doorway = Doorway(rules, key, self._make_incoming, self._keep, refused)
         self._telling: asyncio.TimerHandle | None = None
         self._stopped = False
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from dhtshare.errors import RemoteProtocolError
+from dhtshare.errors import NetworkError, RemoteProtocolError
 from dhtshare.transfer.codec import Frame, FrameReader, Place
 from dhtshare.transfer.half_frame import HalfFrame
 from dhtshare.transfer.lines import Line
@@ -49,8 +49,8 @@ class Owner(Protocol):
     def claim(self, data: Data, payload: memoryview | None) -> Digest:
         """Data came, whole. Called in a worker thread; raises RemoteProtocolError when nobody asked for it."""
 
-    def failed(self, error: RemoteProtocolError) -> None:
-        """The peer breaks the rules."""
+    def failed(self, error: RemoteProtocolError | NetworkError) -> None:
+        """The peer breaks the rules, or there is no memory for what it sends."""
 
 
 class Inbox:

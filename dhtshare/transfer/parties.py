@@ -94,3 +94,5 @@ class Shared:
     receivers: Workers
     keep: Callable[[asyncio.Task[None]], None]
     """Takes ownership of a task."""
+    refused: Callable[[BaseException], bool] = lambda _: False
+    """Is told of errors, and knows whether the system lacks something."""

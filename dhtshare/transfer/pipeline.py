@@ -243,8 +243,8 @@ class Pipeline:
         return Outcome(right, None)
 
     def _check_ended(self, job: Job, result: object, error: BaseException | None) -> None:
-        assert isinstance(result, Outcome), error
-        self.checked(job, result)
+        assert error is not None or isinstance(result, Outcome)
+        self.checked(job, result if isinstance(result, Outcome) else Outcome([], error))
 
     def checked(self, job: Job, outcome: Outcome) -> None:
         """A job was checked."""

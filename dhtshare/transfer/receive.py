@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dhtshare.errors import RemoteProtocolError
+from dhtshare.errors import NetworkError, RemoteProtocolError
 from dhtshare.transfer.codec import Frame, FrameReader
 from dhtshare.transfer.lines import Line
 
@@ -30,7 +30,7 @@ class Taken:
     count: int = 0
     frames: list[Frame] = field(default_factory=list)
     flows: bool = True
-    error: RemoteProtocolError | None = None
+    error: RemoteProtocolError | NetworkError | None = None
 
 
 def receive(line: Line, reader: FrameReader, unwanted: Callable[[], bool], busy: Callable[[], bool]) -> Taken:
@@ -68,4 +68,7 @@ def receive(line: Line, reader: FrameReader, unwanted: Callable[[], bool], busy:
         taken.flows = False
     except RemoteProtocolError as error:
         taken.error, taken.flows = error, False
+    except MemoryError as error:  # no place for what comes: this line cannot go on, others may
+        taken.error, taken.flows = NetworkError("There is no memory for what a peer sends."), False
+        taken.error.__cause__ = error
     return taken

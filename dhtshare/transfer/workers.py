@@ -22,11 +22,16 @@ Then = Callable[[object, BaseException | None], None]
 
 
 class Workers:
-    """`count` threads, started with the first job. `stop` ends them after what they are doing."""
+    """`count` threads, or as many as the system gives, started with the first job.
 
-    def __init__(self, name: str, count: int) -> None:
+    `stop` ends them after what they are doing.
+    """
+
+    def __init__(self, name: str, count: int, refused: Callable[[BaseException], bool] = lambda _: False) -> None:
+        """`refused` is told of a thread that the system does not give."""
         self._name = name
         self._count = count
+        self._refused = refused
         self._jobs: queue.SimpleQueue[tuple[Job, Then | None] | None] = queue.SimpleQueue()
         self._finished: deque[Callable[[], object]] = deque()
         self._woken = False
@@ -34,8 +39,14 @@ class Workers:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def submit(self, job: Job, then: Then) -> None:
-        """Run `job` in a thread, then `then(result, error)` on the loop that called this."""
-        self._start()
+        """Run `job` in a thread, then `then(result, error)` on the loop that called this: its error, or that of a
+        system which gives no thread at all.
+        """
+        try:
+            self._start()
+        except (RuntimeError, MemoryError) as error:
+            asyncio.get_running_loop().call_soon(then, None, error)
+            return
         self._jobs.put((job, then))
 
     def hand_on(self, job: Job) -> None:
@@ -119,7 +130,13 @@ class Workers:
         self._loop = asyncio.get_running_loop()
         for number in range(self._count):
             thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError) as error:
+                self._refused(error)
+                if not self._threads:
+                    raise
+                return  # fewer do the same work
             self._threads.append(thread)
 
     def _work(self) -> None:

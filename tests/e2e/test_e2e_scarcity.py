@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +40,11 @@ def test_a_node_of_64_descriptors(network: Network, make_file: MakeFile, tmp_pat
         assert node.running.process.poll() is None
         assert reader.run("status").result["contacts"] >= 1
     assert eventually(lambda: node.run("status", code=None).code == 0), "it listens again when they are gone"
+    status = node.run("status").result
+    assert status["refused"]["descriptors"] > 0
+    assert [text for text in status["warnings"] if "No file descriptor is free" in text]
+    assert "No file descriptor is free" in node.run("status", json_output=False).stdout
+    assert 1 <= node.running.errors().count("No file descriptor is free") <= 1 + status["uptime"] // 60
     taken = node.run("fetch", reader.run("publish", make_file("big.bin", 9 * MIB)).result["hash"]).result
     assert taken["downloaded"] == 9 * MIB
     assert "Traceback" not in node.running.errors()
@@ -60,6 +67,35 @@ def test_a_node_in_600_mb_of_address_space(network: Network, make_file: MakeFile
     node.run("publish", small.parent, "--each")
     for reader in readers:
         assert reader.finish(60).code == 0
+    assert "Traceback" not in node.running.errors()
+    assert node.stop().code == 0
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit, which is Linux's")
+@pytest.mark.parametrize("spare", [MIB // 2, 4 * MIB, 12 * MIB, 40 * MIB], ids=lambda spare: f"{spare / MIB:g} MiB")
+def test_a_running_node_that_gets_no_more_memory(
+    network: Network, make_file: MakeFile, tmp_path: Path, spare: int
+) -> None:
+    """Refused threads and buffers, it gives up what needed them, says so, lives on; and works when there is memory."""
+    node, seed = network.nodes(2)
+    path = make_file("large.bin", 32 * MIB)
+    content = seed.run("publish", path).result["hash"]
+    pid = node.running.process.pid
+    used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.prlimit(pid, resource.RLIMIT_AS, (used + spare, resource.RLIM_INFINITY))
+    for command in (["fetch", content, "-o", tmp_path / "out", "--timeout", 5], ["publish", path]):
+        done = node.run(*command, code=None)
+        assert done.code in (0, 1, 5), done
+        assert "Traceback" not in done.stderr
+    status = node.run("status").result
+    assert status["refused"]["memory"] + status["refused"]["threads"] > 0
+    assert [text for text in status["warnings"] if text in node.running.errors()]
+    resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    fetched = node.run("fetch", content, "-o", tmp_path / "out", "--timeout", 20).result
+    assert fetched["downloaded"] + fetched["reused"] == 32 * MIB
+    assert node.run("publish", path).result["hash"] == content
+    out = tmp_path / "from the node"
+    assert seed.home.network.home().run("fetch", content, "--peer", node.address, "-o", out, *network.join())
     assert "Traceback" not in node.running.errors()
     assert node.stop().code == 0
 

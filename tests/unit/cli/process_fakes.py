@@ -16,6 +16,7 @@ from typing import Any
 from dhtshare.config import NodeConfig
 from dhtshare.control.operations import Emit, Operation, Returned
 from dhtshare.library.home import Home, HomeLock
+from dhtshare.lookout import Lookout
 
 
 class Node:
@@ -24,6 +25,7 @@ class Node:
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
         self.home = Home(config.home)
+        self.lookout = Lookout()
         self._lock: HomeLock | None = None
 
     async def open(self) -> None:

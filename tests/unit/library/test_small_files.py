@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -168,3 +169,26 @@ def test_the_boot_tag_stays_the_same_while_the_system_runs() -> None:
     assert boot_tag() == first
     assert len(first) == BOOT_TAG_BYTES
     assert first != NO_BOOT
+
+
+def test_without_a_free_descriptor_the_kept_files_are_closed_for_one_more(tmp_path: Path) -> None:
+    told: list[BaseException] = []
+    files = OpenFiles(refused=lambda error: bool(told.append(error)))
+    paths = [tmp_path / str(number) for number in range(9)]
+    for path in paths:
+        path.write_bytes(b"x")
+    for path in paths[:8]:
+        os.close(files.borrow(path, lambda path=path: os.open(path, os.O_RDONLY)))  # type: ignore[misc]
+    refusals = [True]
+
+    def opener() -> int:
+        if refusals and refusals.pop():
+            raise OSError(errno.EMFILE, "Too many open files")
+        return os.open(paths[8], os.O_RDONLY)
+
+    fd = files.borrow(paths[8], opener)
+    assert os.read(fd, 1) == b"x"
+    os.close(fd)
+    assert len(files) == 1
+    assert len(told) == 1
+    files.close()

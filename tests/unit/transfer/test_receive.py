@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dhtshare.errors import NetworkError
 from dhtshare.transfer.codec import STAGING_BYTES, Frame, FrameReader, encode
 from dhtshare.transfer.messages import Data, Have, Ping
 from dhtshare.transfer.receive import PATIENCE_SECONDS, TURN_BYTES, Taken, receive
@@ -186,3 +187,15 @@ def test_wherever_a_stream_is_split_the_frames_are_the_same(
             assert bytes(payload) == part[-size:]
     for turn in taken:
         assert turn.flows or not turn.frames, "a turn ends with the frame, before anybody waits"
+
+
+def test_without_memory_for_a_payload_the_line_ends_and_says_why() -> None:
+    """Else the connection would stay open and nobody read from it."""
+
+    def place(message: object, length: int) -> memoryview | None:
+        raise MemoryError
+
+    taken = receive(ScriptedLine([data(1, 100_000)]), FrameReader(place), wanted, idle)
+    assert isinstance(taken.error, NetworkError)
+    assert isinstance(taken.error.__cause__, MemoryError)
+    assert not taken.flows

@@ -115,3 +115,40 @@ def test_a_small_or_a_large_buffer_is_as_long_as_it_must_be() -> None:
     assert len(buffers.take(100)) == 100
     assert len(buffers.take(CHUNK // 2)) == CHUNK
     assert len(buffers.take(16 * CHUNK)) == 16 * CHUNK
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, given: int) -> None:
+    """The system gives so many more and then none, as under `ulimit -u`."""
+    left, start = [given], threading.Thread.start
+
+    def start_or_not(thread: threading.Thread) -> None:
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_not)
+
+
+async def test_fewer_threads_do_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_threads(monkeypatch, 1)
+    told: list[BaseException] = []
+    workers = Workers("test", 3, lambda error: bool(told.append(error)))
+    assert await asyncio.gather(*(workers.call(lambda number=number: number) for number in range(100))) == list(  # type: ignore[misc]
+        range(100)
+    )
+    assert [str(error) for error in told] == ["can't start new thread"]
+    workers.stop()
+
+
+async def test_without_any_thread_whoever_waits_is_told_and_later_work_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[BaseException] = []
+    workers = Workers("test", 3, lambda error: bool(told.append(error)))
+    with monkeypatch.context() as refusing:
+        refuse_threads(refusing, 0)
+        for call in (workers.call, workers.finish):
+            with pytest.raises(RuntimeError, match="new thread"):
+                await call(threading.get_ident)
+    assert len(told) == 2
+    assert await workers.call(threading.get_ident) != threading.get_ident()
+    workers.stop()
