@@ -69,7 +69,7 @@ class Job:
         self.peer = peer
         self.chunks = chunks
         self.length = length
-        self.employer = employer
+        self._employer: Employer | None = employer
         self._buffers = buffers
         self._buffer: bytearray | None = None
         self._withdraw: list[Callable[[], None]] = []
@@ -78,6 +78,12 @@ class Job:
         self._asked_at = self._began_at = 0.0
         self._lock = threading.Lock()
         self._state = _State.ASKED
+
+    @property
+    def employer(self) -> Employer:
+        """Who made it. A job that is over has none: a peer that never answers keeps it, but not the whole fetch."""
+        assert self._employer is not None
+        return self._employer
 
     @property
     def view(self) -> memoryview:
@@ -127,6 +133,7 @@ class Job:
                 self._buffers.recycle(buffer)
         self.peer.settled(self._unsettled)
         self._buffers.give_back(self.length)
+        self._employer = None
         return True
 
     # What its parts say.
@@ -170,10 +177,12 @@ class Job:
 
     def part_refused(self, *, lacks: bool) -> None:
         """A part will not come: then none of them is of use."""
-        if self.abandon():
-            self.employer.refused(self, lacks=lacks)
+        employer = self._employer
+        if self.abandon() and employer is not None:
+            employer.refused(self, lacks=lacks)
 
     def part_lost(self) -> None:
         """The connection ended."""
-        if self._give_up():
-            self.employer.lost(self)
+        employer = self._employer
+        if self._give_up() and employer is not None:
+            employer.lost(self)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import random
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,27 @@ async def test_a_frozen_peer_costs_little(honest: FileOffer, behave: Any) -> Non
     assert data == DATA
     assert result.seconds < 3
     assert result.discarded == 0
+
+
+async def test_a_peer_that_never_answers_keeps_nothing_of_a_fetch_that_is_over(honest: FileOffer) -> None:
+    """Its connection stays, and with it the request: a hundred thousand files must not stay with them."""
+
+    async def over() -> weakref.ref[Layout]:
+        layout = Layout.of(DESCRIPTOR)
+        swarm = Swarm(fetcher, layout, MemorySink(layout))
+        for address in (frozen, seed):
+            swarm.add_peer(address)
+        async with asyncio.timeout(20):
+            await swarm.run()
+        return weakref.ref(layout)
+
+    async with serving(freeze) as frozen, peer(honest) as (_, seed), peer(seed=2) as (fetcher, _own):
+        layout = await over()
+        async with asyncio.timeout(5):
+            while layout() is not None:
+                await asyncio.sleep(0.01)
+                gc.collect()
+        assert fetcher.stats().connections == 2
 
 
 async def test_the_frozen_alone_end_in_a_network_error() -> None:
