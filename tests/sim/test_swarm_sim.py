@@ -16,8 +16,10 @@ import pytest
 
 from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.descriptor import FileDescriptor, decode
+from dhtshare.content.open_chunk import OpenChunk
 from dhtshare.errors import IntegrityError, NetworkError
 from dhtshare.network import Address, ScopeRules
+from dhtshare.transfer.source import SwarmPeer
 from dhtshare.transfer.swarm import SwarmResult
 from tests.sim.streams import Fetch, Host, StreamNetwork, in_virtual_time, simulate
 from tests.unit.transfer.transfer_fakes import FileOffer, describe
@@ -174,6 +176,52 @@ def test_one_honest_of_five_is_enough(offer: FileOffer, lie: FileOffer, tmp_path
     assert course.seconds <= 2 * solo
     assert all(source.bad_chunks <= 2 for source in course.result.sources)
     assert course.result.discarded <= 4 * 2 * MIB
+
+
+class Turncoat(FileOffer):
+    """Serves what is right for so many requests, so that it is asked for more and more, and zeros from then on."""
+
+    def __init__(self, offer: FileOffer, lie: FileOffer, requests: int) -> None:
+        super().__init__(offer.path, DESCRIPTOR)
+        self._lie = lie
+        self.left = requests
+
+    def open_chunk(self, index: int) -> OpenChunk:
+        self.left -= 1
+        return super().open_chunk(index) if self.left >= 0 else self._lie.open_chunk(index)
+
+
+@pytest.mark.parametrize("delay", [0.0005, 0.02])
+def test_who_turns_coat_wastes_a_window_and_is_out(
+    offer: FileOffer, lie: FileOffer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay: float
+) -> None:
+    """threats.md: out at the first false chunk, at most its window wasted. It is ten times as fast as the honest one.
+
+    What it costs is counted where it leaves the liar: all that its line carried beyond what was of use.
+    """
+    window = 0
+    asked = SwarmPeer.asked
+
+    def watched(peer: SwarmPeer, length: int, now: float) -> None:
+        nonlocal window
+        asked(peer, length, now)
+        if peer.address == liar.address:
+            window = max(window, peer.in_flight)
+
+    monkeypatch.setattr(SwarmPeer, "asked", watched)
+    course = Course(tmp_path, [Turncoat(offer, lie, 16), offer], [400, 40], delay=delay)
+    liar = course.seeds[0]
+    course.run()
+    told = {source.address: source for source in course.result.sources}[str(liar.address)]
+    states = [event["state"] for event in course.fetch.events if event["event"] == "peer"]
+    assert told.chunks >= 3, "it was believed"
+    assert window >= 5 * MIB, "and its window was wide when it turned"
+    assert told.bad_chunks == 1
+    assert course.result.discarded == MIB
+    assert liar.up.carried - told.bytes <= window
+    assert states.count("banned") == 1
+    assert liar.address in course.fetch.host.exchange._dialler._banned  # for how long: see test_dials
+    assert course.network.dialled[liar.address] == 1
 
 
 def test_lies_alone_end_at_once(lie: FileOffer, tmp_path: Path) -> None:

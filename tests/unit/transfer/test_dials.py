@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, cast
+
 import pytest
 
+from dhtshare.errors import NetworkError
 from dhtshare.network import Address, ScopeRules
+from dhtshare.transfer.dialler import Dialler, PeerAddress
 from dhtshare.transfer.dials import (
     ATTEMPTS_PER_ADDRESS,
     ATTEMPTS_PER_IP,
@@ -159,3 +164,19 @@ def test_who_lied_is_never_dialled_again() -> None:
     one.lost(chosen, 0.0, banned=True)
     assert one.next(1e6) is None
     assert one.idle
+
+
+def test_who_lied_is_not_dialled_for_an_hour() -> None:
+    """By ip and port: another port of that machine may be somebody else's."""
+    now = 1000.0
+    unused = cast(Any, None)
+    dialler = Dialler(ScopeRules(), unused, unused, lambda: now, unused)
+    liar, neighbour = Address("8.8.8.8", 4470), Address("8.8.8.8", 4471)
+    dialler.ban(liar)
+    assert dialler.may_dial(neighbour)
+    now = 1000.0 + 3599.0
+    assert not dialler.may_dial(liar)
+    with pytest.raises(NetworkError, match="banned"):
+        asyncio.run(dialler.connect(PeerAddress(liar)))
+    now = 1000.0 + 3600.0
+    assert dialler.may_dial(liar)
