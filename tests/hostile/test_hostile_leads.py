@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 import threading
@@ -22,20 +23,24 @@ from tests.processes import Network
 
 HOLD_SECONDS = 0.3
 PUBLIC = ("--treat-as-public", "127.0.0.0/8")
+SYSTEM_HOST = f"127.80.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"  # no other run listens there
+SYSTEM_PORTS = (22, 25, 53, 80, 443, 1023)
 
 
 class Victims:
-    """Listens on all of 127/8, on several ports, and counts who is knocked at; hangs up after HOLD_SECONDS."""
+    """Listens on all of 127/8, on several ports, and counts who is knocked at; hangs up after HOLD_SECONDS.
+
+    `system_ports`: those of SYSTEM_PORTS at which it listens, too, on SYSTEM_HOST. It takes root.
+    """
 
     def __init__(self, ports: int) -> None:
-        self.listeners = []
-        for _ in range(ports):
-            listener = socket.socket()
-            listener.bind(("0.0.0.0", 0))
-            listener.listen(128)
-            listener.settimeout(0.05)
-            self.listeners.append(listener)
+        self.listeners = [_listener("0.0.0.0", 0) for _ in range(ports)]
         self.ports = [listener.getsockname()[1] for listener in self.listeners]
+        self.system_ports = []
+        for port in SYSTEM_PORTS:
+            with contextlib.suppress(OSError):  # not allowed, or somebody serves there
+                self.listeners.append(_listener(SYSTEM_HOST, port))
+                self.system_ports.append(port)
         self.knocks: Counter[tuple[str, int]] = Counter()
         self.most_at_once = 0
         self._open: dict[socket.socket, float] = {}
@@ -73,12 +78,25 @@ class Victims:
                     self.most_at_once = max(self.most_at_once, len(self._open))
 
 
+def _listener(host: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(128)
+    listener.settimeout(0.05)
+    return listener
+
+
 def false_leads(ports: list[int]) -> list[tuple[str, int]]:
     """One IP at every port, one /24 at every IP, many networks; low ports and addresses of other scopes."""
     leads = [("127.50.0.1", port) for port in ports]
     leads += [(f"127.60.0.{number}", ports[0]) for number in range(1, 60)]
     leads += [(f"127.70.{number}.1", ports[number % len(ports)]) for number in range(60)]
-    leads += [("127.80.0.1", port) for port in (22, 25, 53, 80, 443, 1023)]
+    leads += [(SYSTEM_HOST, port) for port in SYSTEM_PORTS]
     leads += [("192.168.1.1", 80), ("10.0.0.1", 4470), ("169.254.169.254", 8080), ("255.255.255.255", 4470)]
     random.Random(3).shuffle(leads)
     return leads
@@ -96,6 +114,9 @@ def check(victims: Victims, *, in_flight: int) -> None:
     assert max(per_ip.values()) <= ATTEMPTS_PER_IP
     assert max(map(len, networks.values())) <= IPS_PER_NETWORK
     assert victims.most_at_once <= in_flight
+    assert not any(port < 1024 for _, port in victims.knocks), "nobody's system port is knocked at"
+    if os.geteuid() == 0:  # others may not listen there, so for them the line before shows nothing
+        assert victims.system_ports
 
 
 @pytest.mark.parametrize("command", ["fetch", "info"])
