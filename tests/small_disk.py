@@ -35,11 +35,16 @@ class SmallDisk:
     ) -> None:
         subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 
+    @property
+    def left(self) -> int:
+        """Bytes that still fit."""
+        status = os.statvfs(self.folder)
+        return status.f_bavail * status.f_frsize
+
     def fill(self, leave: int = 0) -> None:
         """Take all that is free but `leave` bytes."""
         with self._filler.open("wb") as file, contextlib.suppress(OSError):
-            free = os.statvfs(self.folder).f_bavail * os.statvfs(self.folder).f_frsize
-            os.posix_fallocate(file.fileno(), 0, max(1, free - leave))
+            os.posix_fallocate(file.fileno(), 0, max(1, self.left - leave))
         if not leave:
             with self._filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
                 while True:
