@@ -66,6 +66,91 @@ def test_a_torn_catalogue_is_rebuilt_from_the_journal(path: Path, tmp_path: Path
     catalogue.close()
 
 
+WAL_HEAD_BYTES, FRAME_HEAD_BYTES, PAGE_BYTES = 32, 24, 4096  # https://www.sqlite.org/fileformat2.html#walformat
+FRAME_BYTES = FRAME_HEAD_BYTES + PAGE_BYTES
+
+
+class PowerCut:
+    """A catalogue whose power was cut while it was open: its files, and how much of the log each add had synced."""
+
+    def __init__(self, folder: Path) -> None:
+        home = folder / "running"
+        home.mkdir()
+        running = Catalogue.open(home / "catalogue.db")
+        log = home / "catalogue.db-wal"
+        self.synced = {}  # name of what was acknowledged -> bytes of the log that were on the disk by then
+        for name in ("one", "two", "three"):
+            running.add([file_item(write(folder / name, name.encode()))])
+            self.synced[name] = log.stat().st_size
+        self.files = {path.name: path.read_bytes() for path in home.iterdir() if not path.name.endswith("-shm")}
+        running.close()
+        self._home = folder / "home"
+
+    @property
+    def log(self) -> bytes:
+        return self.files["catalogue.db-wal"]
+
+    def shared_after(self, **torn: bytes) -> list[str]:
+        """What the next start finds shared where these files (`log`, `main`) were left so."""
+        for path in self._home.iterdir():
+            path.unlink()
+        names = {"catalogue.db-wal": "log", "catalogue.db": "main"}
+        for name, whole in self.files.items():
+            (self._home / name).write_bytes(torn.get(names.get(name, ""), whole))
+        catalogue = Catalogue.open(self._home / "catalogue.db")
+        try:
+            assert catalogue.lost == (), "what no power cut can have torn is not suspected"
+            return [item.name for item in catalogue.items()]
+        finally:
+            catalogue.close()
+
+
+@pytest.fixture
+def power_cut(path: Path, tmp_path: Path) -> PowerCut:
+    return PowerCut(tmp_path)
+
+
+def test_a_log_cut_anywhere_keeps_what_was_synced(power_cut: PowerCut) -> None:
+    """In each head and page from the first acknowledged publish on, and around their bounds."""
+    first = power_cut.synced["one"]
+    frames = range(first, len(power_cut.log) + 1, FRAME_BYTES)
+    inside = (0, 1, FRAME_HEAD_BYTES - 1, FRAME_HEAD_BYTES, FRAME_HEAD_BYTES + 1000, FRAME_BYTES - 1)
+    cuts = sorted({min(frame + at, len(power_cut.log)) for frame in frames for at in inside})
+    assert cuts[0] == first
+    assert cuts[-1] == len(power_cut.log)
+    for cut_at in cuts:
+        expected = [name for name, size in power_cut.synced.items() if size <= cut_at]
+        assert power_cut.shared_after(log=power_cut.log[:cut_at]) == expected, cut_at
+
+
+def test_a_last_transaction_of_which_any_page_is_missing_is_not_half_there(power_cut: PowerCut) -> None:
+    """Before a sync the disk may have taken later pages and not earlier ones."""
+    begins = power_cut.synced["two"]
+    for frame in range(begins, power_cut.synced["three"], FRAME_BYTES):
+        for lost in (slice(frame, frame + FRAME_HEAD_BYTES), slice(frame + FRAME_HEAD_BYTES, frame + FRAME_BYTES)):
+            log = bytearray(power_cut.log)
+            log[lost] = bytes(lost.stop - lost.start)
+            if bytes(log) != power_cut.log:
+                assert power_cut.shared_after(log=bytes(log)) == ["one", "two"], frame
+
+
+def test_a_checkpoint_that_was_cut_off_anywhere_is_made_again(power_cut: PowerCut) -> None:
+    """The log moves into the file page by page, and each may be torn: until that is synced the log stays."""
+    frames = range(WAL_HEAD_BYTES, len(power_cut.log), FRAME_BYTES)
+    moved = bytearray(power_cut.files["catalogue.db"])
+    for frame in frames:
+        page = int.from_bytes(power_cut.log[frame : frame + 4], "big")
+        moved.extend(bytes(max(0, page * PAGE_BYTES - len(moved))))
+        moved[(page - 1) * PAGE_BYTES : page * PAGE_BYTES] = power_cut.log[frame + FRAME_HEAD_BYTES :][:PAGE_BYTES]
+    everything = ["one", "two", "three"]
+    assert power_cut.shared_after(main=bytes(moved)) == everything
+    for page in range(0, len(moved), PAGE_BYTES):
+        torn = bytearray(moved)
+        torn[page + 512 : page + PAGE_BYTES] = random.Random(page).randbytes(PAGE_BYTES - 512)
+        assert power_cut.shared_after(main=bytes(torn)) == everything, page
+        assert power_cut.shared_after(main=bytes(moved[: page + 512])) == everything, page
+
+
 def test_what_was_lost_is_named_until_it_is_back(path: Path, tmp_path: Path) -> None:
     fill(path, tmp_path)
     tear_header(path)
