@@ -1,4 +1,4 @@
-"""The two stories in which each single disk fault is met, and what must be true after it."""
+"""The stories in which each single disk fault is met, and what must be true after it."""
 
 from __future__ import annotations
 
@@ -37,14 +37,20 @@ class FetchStory:
     """A fetch by a process of its own, in a new home, from a seed into a folder; then the same again."""
 
     name = "fetch"
-    chunks = 6
 
     def __init__(self, network: Network, rng: random.Random) -> None:
         self.network = network
         self.seed = network.node()
-        self.source = self.seed.home.cwd / "source.bin"
-        self.source.write_bytes(rng.randbytes(self.chunks * CHUNK - 999))
+        self.source = self._make(self.seed.home.cwd, rng)
+        self.published = _contents(self.source)
+        self.chunks = sum(-(-len(data) // CHUNK) for data in self.published.values())
         self.content = self.seed.run("publish", self.source).result["hash"]
+
+    def _make(self, folder: Path, rng: random.Random) -> Path:
+        """What is published."""
+        path = folder / "source.bin"
+        path.write_bytes(rng.randbytes(6 * CHUNK - 999))
+        return path
 
     def faults(self) -> list[Fault]:
         """All that a sound fetch could meet."""
@@ -68,7 +74,7 @@ class FetchStory:
             outcome = Outcome(happened=at is not None, failed=ended.code != 0)
             if at is None:
                 return outcome
-            right = target.exists() and target.read_bytes() == self.source.read_bytes()
+            right = self._is_right(target)
             if outcome.failed:
                 outcome.seconds = round(over - at, 2)
                 outcome.wrong += _words(ended)
@@ -78,22 +84,29 @@ class FetchStory:
                 outcome.wrong.append("the final name stands for other bytes")
             kept = self._chunks_kept(target)
             again = self._start(home).finish(END_SECONDS)
-            if again.code != 0 or target.read_bytes() != self.source.read_bytes():
+            if again.code != 0 or not self._is_right(target):
                 outcome.wrong.append(f"the rerun ended with {again.code}: {again.stderr[-300:]}")
                 return outcome
-            outcome.chunks_again = round(again.result["downloaded"] / CHUNK) - (self.chunks - kept)
-            twice = _uploaded(self.seed) - sent - self.source.stat().st_size
+            fetched = sum(source["chunks"] for source in again.result["sources"])
+            outcome.chunks_again = fetched - (self.chunks - kept)
+            twice = _uploaded(self.seed) - sent - sum(map(len, self.published.values()))
             outcome.chunks_in_flight = max(0, round(twice / CHUNK) - outcome.chunks_again)
             if outcome.chunks_again > MOST_CHUNKS_AGAIN:
                 outcome.wrong.append(f"{outcome.chunks_again} chunks were fetched again")
             return outcome
 
+    def _is_right(self, target: Path) -> bool:
+        return target.exists() and _contents(target) == self.published
+
     def _chunks_kept(self, target: Path) -> int:
         """How many chunks stand right, under the final name or before it."""
         part = target.with_name(f".{target.name}.dhtshare-part")
-        data, source = (target if target.exists() else part), self.source.read_bytes()
-        held = data.read_bytes() if data.exists() else b""
-        return sum(held[at : at + CHUNK] == source[at : at + CHUNK] for at in range(0, len(source), CHUNK))
+        kept = _contents(target if target.exists() else part)
+        return sum(
+            kept.get(name, b"")[at : at + CHUNK] == data[at : at + CHUNK]
+            for name, data in self.published.items()
+            for at in range(0, len(data), CHUNK)
+        )
 
     def _start(self, home: Home, inside: tuple[str, ...] = ()) -> Running:
         home.inside = inside
@@ -104,6 +117,22 @@ class FetchStory:
             )
         finally:
             home.inside = ()
+
+
+class CollectionStory(FetchStory):
+    """The same of a folder: files of one chunk, one of several, an empty one and an empty folder."""
+
+    name = "collection"
+
+    def _make(self, folder: Path, rng: random.Random) -> Path:
+        album = folder / "album"
+        (album / "nothing").mkdir(parents=True)
+        (album / "empty.bin").touch()
+        for number in range(4):
+            (album / f"small{number}.bin").write_bytes(rng.randbytes(3000))
+        (album / "deep").mkdir()
+        (album / "deep" / "large.bin").write_bytes(rng.randbytes(4 * CHUNK - 999))
+        return album
 
 
 class NodeStory:
@@ -206,7 +235,15 @@ class NodeStory:
             home.inside = ()
 
 
-STORIES = {story.name: story for story in (FetchStory, NodeStory)}
+STORIES = {story.name: story for story in (FetchStory, CollectionStory, NodeStory)}
+
+
+def _contents(path: Path) -> dict[str, bytes]:
+    """The files of a folder by relative path, folders as empty ones; a file stands under ''; nothing for nothing."""
+    if path.is_file():
+        return {"": path.read_bytes()}
+    entries = sorted(path.rglob("*")) if path.exists() else []
+    return {str(one.relative_to(path)): one.read_bytes() if one.is_file() else b"" for one in entries}
 
 
 @contextmanager

@@ -8,11 +8,16 @@ import pytest
 
 from scripts.disk_faults.__main__ import Journal, disk_faults
 from scripts.disk_faults.injection import tracing
+from scripts.disk_faults.stories import STORIES
 from tests.processes import Network, eventually, marked
 
-#: One of each kind: what a fetch wrote cannot be made durable, what a node acknowledges neither.
+#: Some of each story: what a fetch wrote, or its name, cannot be made durable; what a node acknowledges neither.
 CHOSEN = {
     "fetch here/out/.source.bin.dhtshare-part fsync 1 EIO",
+    "fetch here/out fsync 1 EIO",
+    "collection here/out/.album.dhtshare-part/small2.bin pwrite64 1 ENOSPC",
+    "collection here/out/.album.dhtshare-part/deep/large.bin fsync 1 EIO",
+    "collection here/out/.album.dhtshare-part renameat 1 EIO",
     "node home/catalogue.db-wal fdatasync 2 EIO",
     "node home/shared.jsonl write 1 ENOSPC",
 }
@@ -22,10 +27,9 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs st
 
 def test_a_call_that_fails_once_is_told_and_costs_little() -> None:
     report = disk_faults(1, Journal(None), wanted=CHOSEN.__contains__)
-    fetch, node = report["fetch"], report["node"]
-    assert fetch["wrong"] + node["wrong"] == []
-    assert (fetch["faults"], node["faults"]) == (1, 2), "all were injected"
-    assert fetch["failed"] + node["failed"] > 0
+    assert [wrong for story in STORIES for wrong in report[story]["wrong"]] == []
+    assert sum(report[story]["faults"] for story in STORIES) == len(CHOSEN), "all were injected"
+    assert all(report[story]["failed"] > 0 for story in STORIES)
     assert report["ok"], report
 
 
