@@ -28,7 +28,8 @@ def info(
     if is_path(target):
         path = Path(target).absolute()
         if not path.exists():
-            raise UsageError(f"'{target}' is no hash, no link and no row number, and there is no such file or folder.")
+            what = f"'{target}' is no hash, no link and no row number, and there is no such file or folder."
+            raise UsageError(f"{what} Copy the hash or link again, or check the path.")
         return session.ask_offline("info", {"target": str(path), "timeout": timeout}, described)
     return session.ask("info", {"target": target, "timeout": timeout}, described, join)
 

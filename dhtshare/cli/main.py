@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ from dhtshare.cli.printer import JsonPrinter, complain
 from dhtshare.control.protocol import End
 
 PROGRAM = "dhtshare"
+DISK = 7
 INTERRUPTED = 130
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HELP = "Share files without a server: search by name, fetch from everyone at once, verified."
 EPILOG = "Every option is an environment variable, too: --max-upload is DHTSHARE_MAX_UPLOAD; flags are 1 or 0."
 
@@ -27,6 +30,7 @@ _REFUSAL: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if 
 
 def main() -> NoReturn:
     """Run with the arguments of this process, and exit."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks, or that is no text at all, is shown escaped.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -39,9 +43,26 @@ def main() -> NoReturn:
         # Whoever read us has seen enough, as in `dhtshare list | head`; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        code = _say(_ending(error), sys.argv[1:]) if error.errno not in _FULL else _refused_output(error)
     except Exception as error:  # the last supervisor: a user meets a sentence, not a traceback
         code = _say(_ending(error), sys.argv[1:])
     sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Of the standard streams (`>&-`): else the first file opened would take its number, and its output."""
+    for name, flags, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w")):
+        if getattr(sys, name) is None:  # in the order of their numbers: each gets its own
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, closefd=False))
+
+
+def _refused_output(error: OSError) -> int:
+    """The disk to which standard output goes is full: say so where it can be said, and leave the rest unwritten."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    where = "Free some space, or send the output elsewhere."
+    complain(End(DISK, f"The output cannot be written: {error.strerror}. {where}"), verbose=False)
+    return DISK
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -342,3 +342,28 @@ def test_a_library_on_a_full_disk_keeps_what_it_has(
     again = home.node()
     assert kept["hash"] in {item["hash"] for item in again.run("list").result["items"]}
     again.stop()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("stream", "code", "said"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        (">/dev/full", 7, "The output cannot be written: No space left on device."),
+    ],
+)
+def test_an_output_that_is_closed_or_full(
+    nodes: list[Node], make_file: MakeFile, stream: str, code: int, said: str, options: tuple[str, ...]
+) -> None:
+    """No traceback; a closed one is as good as the null device, one that cannot be written is the disk's fault."""
+    home = nodes[1].home
+    nodes[1].run("publish", make_file("for a list.txt"))
+    command = ["sh", "-c", f'exec "$@" {stream}', "sh", *home.command("list", *options, json_output=False)]
+    environment = home.network.environment()
+    done = subprocess.run(command, env=environment, cwd=home.cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
