@@ -9,6 +9,7 @@ all of them into MalformedError, and no other module of this folder has to know 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -24,6 +25,10 @@ MAX_NESTED_ITEMS = 64
 
 MAX_DEPTH = 32
 """Containers inside each other in a `small_map`."""
+
+_READ_BYTES = 64 << 10
+MAX_PIECE_BYTES = 4 << 20
+"""Of one integer, text or byte string, also of one that is skipped: twice the longest that this version knows."""
 
 MAX_SCALAR_BYTES = 1_024
 """Of one integer, text or byte string with its header, unless the caller takes more."""
@@ -49,8 +54,11 @@ class Reader:
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
-        self._unpacker = msgpack.Unpacker(None, max_buffer_size=max(1, len(raw)), strict_map_key=False)
-        self._unpacker.feed(raw)
+        # Fed piece by piece, for fed whole it would keep a copy.
+        most = max(1, min(len(raw), MAX_PIECE_BYTES))
+        self._unpacker = msgpack.Unpacker(
+            io.BytesIO(raw), read_size=min(_READ_BYTES, most), max_buffer_size=most, strict_map_key=False
+        )
 
     def map_keys(self) -> Iterator[int]:
         """Each key of the map that starts here; the caller reads or skips its value before asking for the next."""
@@ -69,6 +77,17 @@ class Reader:
             raise MalformedError(f"A list of {length} items is over the limit of {limit}.")
         return length
 
+    @property
+    def position(self) -> int:
+        """How many bytes of the document were read."""
+        at: int = self._unpacker.tell()
+        return at
+
+    @property
+    def document(self) -> bytes:
+        """All of it."""
+        return self._raw
+
     def scalar(self, kind: type[_T], max_bytes: int = MAX_SCALAR_BYTES) -> _T:
         """The integer, text or byte string here. A value of another type, or of more bytes, is malformed."""
         raw = self._next(max_bytes)
@@ -86,7 +105,7 @@ class Reader:
         return value
 
     def skip(self) -> None:
-        """Passes over one value of any type and size without building it."""
+        """Passes over one value of any type without building it; of any size, in pieces of MAX_PIECE_BYTES."""
         try:
             self._unpacker.skip()
         except _FAULTS as fault:

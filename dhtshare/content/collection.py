@@ -10,9 +10,11 @@ even key of its own, which this version refuses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import overload
 
 import msgpack
 from blake3 import blake3
@@ -42,6 +44,10 @@ MAX_ENTRY_BYTES = MAX_PATH_BYTES + 1_024
 ENTRIES_KEY = 8
 PATH_KEY, SIZE_KEY, HASH_KEY, EXECUTABLE_KEY = 0, 2, 4, 6
 _ENTRY_KEYS = frozenset((PATH_KEY, SIZE_KEY, HASH_KEY, EXECUTABLE_KEY))
+
+KEPT_WHOLE_BYTES = 2 << 20
+"""The entries of a longer descriptor stay bytes, and each is decoded when it is looked at (5 µs): as objects they would
+take several times as much."""
 
 _ADVICE = "Publish its sub-folders one by one."
 
@@ -79,9 +85,9 @@ class CollectionDescriptor:
     and the limits above hold.
     """
 
-    entries: tuple[CollectionEntry, ...] = field(repr=False)
+    entries: Sequence[CollectionEntry] = field(repr=False)
     received: bytes | None = field(default=None, repr=False, compare=False)
-    """The bytes it was decoded from, where they say more than this version understands."""
+    """The bytes it was decoded from, where they say more than this version understands, or are its entries."""
 
     kind = Kind.COLLECTION
 
@@ -106,7 +112,7 @@ class CollectionDescriptor:
             chunks += chunk_count(entry.size)
         if chunks > MAX_COLLECTION_CHUNKS:
             raise MalformedError(f"A collection has at most {MAX_COLLECTION_CHUNKS} chunks, not {chunks}. {_ADVICE}")
-        check_collisions([entry.path for entry in self.entries])
+        check_collisions(_Paths(self.entries))
 
     @cached_property
     def size(self) -> int:
@@ -127,6 +133,8 @@ class CollectionDescriptor:
 
     def encodes_to(self, raw: bytes) -> bool:
         """Whether `encode` would make these bytes; costs no second copy of them."""
+        if self.received is not None:
+            return self.received == raw
         at = 0
         for piece in self._pieces():
             if not raw.startswith(piece, at):
@@ -162,12 +170,56 @@ def read_collection(reader: Reader, keys: Iterator[int]) -> CollectionDescriptor
     for key in keys:
         if key == ENTRIES_KEY:
             count = reader.array_length(MAX_COLLECTION_ENTRIES)
-            entries = tuple(_entry(reader.small_map(MAX_ENTRY_BYTES)) for _ in range(count))
+            starts = array("I", (reader.position,))
+            for _ in range(count):
+                reader.small_map(MAX_ENTRY_BYTES)
+                starts.append(reader.position)
+            entries = PackedEntries(reader.document, starts)
         else:
             pass_unknown(reader, key)
     if entries is None:
         raise MalformedError("The descriptor of a collection lacks its entries.")
-    return CollectionDescriptor(entries)
+    if len(reader.document) > KEPT_WHOLE_BYTES:
+        return CollectionDescriptor(entries, reader.document)
+    return CollectionDescriptor(tuple(entries))
+
+
+class PackedEntries(Sequence[CollectionEntry]):
+    """Entries as they stand in a descriptor, each decoded, and checked, whenever it is looked at."""
+
+    def __init__(self, raw: bytes, starts: array[int]) -> None:
+        """Entry i is canonical MessagePack from `starts[i]` of `raw` to `starts[i + 1]`."""
+        self._raw = raw
+        self._starts = starts
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> CollectionEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[CollectionEntry]: ...
+    def __getitem__(self, index: int | slice) -> CollectionEntry | Sequence[CollectionEntry]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        return _entry(msgpack.unpackb(self._raw[self._starts[number] : self._starts[number + 1]], strict_map_key=False))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """The paths of entries, without a list of them."""
+
+    entries: Sequence[CollectionEntry]
+
+    def __iter__(self) -> Iterator[str]:
+        return (entry.path for entry in self.entries)
 
 
 def _entry(fields: Mapping[int, object]) -> CollectionEntry:

@@ -11,11 +11,12 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from blake3 import blake3
 
 from dhtshare.content.chunks import chunk_count, chunk_size
+from dhtshare.content.collection import PackedEntries
 from dhtshare.content.descriptor import (
     CollectionEntry,
     Descriptor,
@@ -67,19 +68,19 @@ class Layout:
     chunk verifies only as the bytes that the content hash stands for.
     """
 
-    def __init__(self, content: bytes, entries: Iterable[CollectionEntry | _Whole]) -> None:
+    def __init__(self, content: bytes, entries: Sequence[CollectionEntry | _Whole]) -> None:
         """Use `of`."""
         self.content_hash = content
-        files: list[FileSlot] = []
+        self._sizes, self._first_chunks = array("Q"), array("Q")
         first = 0
         for entry in entries:
-            count = chunk_count(entry.size)
-            files.append(FileSlot(entry.path, entry.size, entry.content_hash, entry.executable, first, count))
-            first += count
-        self.files: Sequence[FileSlot] = files
+            self._sizes.append(entry.size)
+            self._first_chunks.append(first)
+            first += chunk_count(entry.size)
+        files = _Files(entries, self._first_chunks)
+        self.files: Sequence[FileSlot] = files if isinstance(entries, PackedEntries) else list(files)
         self.chunk_count = first
-        self.size = sum(file.size for file in files)
-        self._first_chunks = array("Q", (file.first_chunk for file in files))
+        self.size = sum(self._sizes)
         self._descriptors: dict[int, FileDescriptor] = {}
 
     @classmethod
@@ -98,9 +99,9 @@ class Layout:
             raise IndexError(f"chunk {index} of {self.chunk_count}")
         # Files without chunks share their first chunk with the file behind them; the last of these has it.
         number = bisect_right(self._first_chunks, index) - 1
-        file = self.files[number]
-        chunk, step = index - file.first_chunk, chunk_size(file.size)
-        return ChunkSlot(number, chunk, chunk * step, min(step, file.size - chunk * step))
+        size = self._sizes[number]
+        chunk, step = index - self._first_chunks[number], chunk_size(size)
+        return ChunkSlot(number, chunk, chunk * step, min(step, size - chunk * step))
 
     def run(self, first: int, count: int) -> Run:
         """What `count` chunks from chunk `first` on are together. Raises IndexError outside the content."""
@@ -112,12 +113,12 @@ class Layout:
 
     def chunks_of_file(self, number: int) -> range:
         """The chunks of file `number`; empty for an empty file or folder."""
-        file = self.files[number]
-        return range(file.first_chunk, file.first_chunk + file.chunk_count)
+        first = self._first_chunks[number]
+        return range(first, first + chunk_count(self._sizes[number]))
 
     def needs_descriptor(self, number: int) -> bool:
         """Whether chunks of this file cannot be verified before `set_descriptor`."""
-        return self.files[number].chunk_count > 1 and number not in self._descriptors
+        return len(self.chunks_of_file(number)) > 1 and number not in self._descriptors
 
     def set_descriptor(self, number: int, raw: bytes) -> None:
         """Takes the descriptor of file `number`. Raises IntegrityError if it is another content's.
@@ -168,6 +169,27 @@ class Layout:
         """
         pattern = compile_globs(globs)
         return {number for number, file in enumerate(self.files) if pattern.fullmatch(file.path.removesuffix("/"))}
+
+
+class _Files(Sequence[FileSlot]):
+    """Each made when it is looked at."""
+
+    def __init__(self, entries: Sequence[CollectionEntry | _Whole], first_chunks: array[int]) -> None:
+        self._entries = entries
+        self._first_chunks = first_chunks
+
+    def __len__(self) -> int:
+        return len(self._first_chunks)
+
+    @overload
+    def __getitem__(self, index: int) -> FileSlot: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FileSlot]: ...
+    def __getitem__(self, index: int | slice) -> FileSlot | Sequence[FileSlot]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        entry, first = self._entries[index], self._first_chunks[index]
+        return FileSlot(entry.path, entry.size, entry.content_hash, entry.executable, first, chunk_count(entry.size))
 
 
 class _Whole(NamedTuple):

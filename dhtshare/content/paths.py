@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice, takewhile
 
 from blake3 import blake3
 
@@ -130,43 +131,55 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
-def check_collisions(paths: Sequence[str]) -> None:
+def check_collisions(paths: Iterable[str]) -> None:
     """Raises MalformedError where two safe paths cannot both exist on every file system.
 
     That is: two equal after case folding or normalisation (folders on the way included), a file that is
-    another's folder, or an empty folder that is not empty.
+    another's folder, or an empty folder that is not empty. `paths` is walked again where something looks wrong.
     """
-    seen: set[int] = set()  # hashes of folded files and empty folders: a hundred thousand of them are small
-    folders: dict[str, str] = {"": ""}  # as written -> folded, those that have something in them
-    written: dict[str, str] = {}  # folded -> as written, of the same
+    # Hashes of files and empty folders (folded), and of folders that have something in them (as written, and folded):
+    # a hundred thousand of them are small. Nobody can aim at equal ones, for they are keyed.
+    seen: set[int] = set()
+    folders: set[int] = set()
+    folded_folders: set[int] = set()
 
-    def enter(folder: str) -> str:
-        """The folded form of a folder, entered with all above it."""
-        known = folders.get(folder)
-        if known is None:
-            above, _, name = folder.rpartition("/")
-            known = f"{enter(above)}/{_folded(name)}"
-            if written.setdefault(known, folder) != folder:
-                _refuse(written[known], folder)
-            folders[folder] = known
-        return known
-
+    @lru_cache(maxsize=64)  # paths come sorted
     def fold(path: str) -> str:
         above, _, name = path.removesuffix("/").rpartition("/")
-        return f"{enter(above)}/{_folded(name)}"
+        return f"{fold(above) if above else ''}/{_folded(name)}"
+
+    def refuse_equal(path: str, before: Iterable[str]) -> None:
+        for other in before:
+            if fold(other) == fold(path):
+                _refuse(other, path)
 
     for number, path in enumerate(paths):
-        folded = fold(path)
-        mark = hash(folded)
+        mark = hash(fold(path))
         if mark in seen:
-            for other in paths[:number]:
-                if fold(other) == folded:
-                    _refuse(other, path)
+            refuse_equal(path, islice(paths, number))
         seen.add(mark)
-    if any(hash(folded) in seen for folded in written):
+        for folder in _folders_above(path):
+            if hash(folder) in folders:
+                break  # and with it all above
+            folders.add(hash(folder))
+            if (mark := hash(fold(folder))) in folded_folders:
+                every = (one for other in paths for one in _folders_above(other))
+                refuse_equal(folder, takewhile(folder.__ne__, every))
+            folded_folders.add(mark)
+    if not seen.isdisjoint(folded_folders):
+        files = {fold(path): path for path in paths if hash(fold(path)) in folded_folders}
         for path in paths:
-            if (folder := written.get(fold(path))) is not None:
-                _refuse(path, folder)
+            for folder in _folders_above(path):
+                if (file := files.get(fold(folder))) is not None:
+                    _refuse(file, folder)
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    """The folders on the way to a path, the innermost first."""
+    above = path.removesuffix("/").rpartition("/")[0]
+    while above:
+        yield above
+        above = above.rpartition("/")[0]
 
 
 def _refuse(one: str, other: str) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
+from dhtshare.content.bitfield import Bitfield
 from dhtshare.content.layout import Layout
 from dhtshare.transfer.runs import bits_of
 
@@ -56,13 +58,21 @@ def known_repeats(layout: Layout, chunks: Iterable[int]) -> list[Group]:
     """The groups among the files of these chunks whose hashes are known, each looked at for itself; and the files of
     one chunk that are the same."""
     groups: list[Group] = []
-    alike: dict[bytes, list[int]] = defaultdict(list)
-    for number in dict.fromkeys(layout.slot(chunk).file for chunk in chunks):
-        file = layout.files[number]
-        if file.chunk_count == 1:
-            alike[file.content_hash].append(file.first_chunk)
+    once: set[int] = set()
+    again: set[int] = set()
+    small = Bitfield(len(layout.files))
+    for number, _ in groupby(layout.slot(chunk).file for chunk in chunks):
+        if len(layout.chunks_of_file(number)) == 1:
+            small.add(number)
+            mark = hash(layout.files[number].content_hash)
+            (again if mark in once else once).add(mark)
         elif not layout.needs_descriptor(number):
             groups += repeats_in(layout, number)
+    alike: dict[bytes, list[int]] = defaultdict(list)  # of those that are alone in it would be 20 MB
+    for number in small if again else ():
+        content = layout.files[number].content_hash
+        if hash(content) in again:
+            alike[content].append(layout.chunks_of_file(number).start)
     return groups + [group for group in alike.values() if len(group) > 1]
 
 

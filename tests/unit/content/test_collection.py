@@ -7,7 +7,12 @@ from blake3 import blake3
 
 from dhtshare.content.canonical import encode
 from dhtshare.content.chunks import MAX_FILE_SIZE
-from dhtshare.content.collection import MAX_COLLECTION_CHUNKS, MAX_COLLECTION_ENTRIES
+from dhtshare.content.collection import (
+    KEPT_WHOLE_BYTES,
+    MAX_COLLECTION_CHUNKS,
+    MAX_COLLECTION_ENTRIES,
+    PackedEntries,
+)
 from dhtshare.content.descriptor import (
     EMPTY_FILE_HASH,
     MAX_DESCRIPTOR_BYTES,
@@ -16,6 +21,7 @@ from dhtshare.content.descriptor import (
     Kind,
     decode,
 )
+from dhtshare.content.layout import Layout
 from dhtshare.errors import MalformedError
 
 HASH = blake3(b"any").digest()
@@ -168,3 +174,30 @@ def test_a_collection_over_16_mib_is_refused_when_it_is_made() -> None:
     made = CollectionDescriptor(entries)
     with pytest.raises(MalformedError, match=str(MAX_DESCRIPTOR_BYTES)):
         made.encode()
+
+
+def test_a_long_collection_stays_bytes_and_says_the_same() -> None:
+    entries = [CollectionEntry(f"folder {number // 100}/{number:06}" + "x" * 150, 1, HASH) for number in range(12_000)]
+    made = CollectionDescriptor.of([*entries, CollectionEntry("empty/")])
+    raw = made.encode()
+    assert len(raw) > KEPT_WHOLE_BYTES
+    read = decode(raw)
+    assert isinstance(read, CollectionDescriptor)
+    assert isinstance(read.entries, PackedEntries)
+    assert read == made
+    assert hash(read) == hash(made)
+    assert read.encode() is raw
+    assert read.content_hash == made.content_hash
+    assert read.entries[-1] == made.entries[-1]
+    assert read.entries[5:7] == list(made.entries[5:7])
+    assert list(Layout.of(read).files) == list(Layout.of(made).files)
+    with pytest.raises(IndexError):
+        read.entries[len(made.entries)]
+
+
+@pytest.mark.parametrize("bad", ["../x", "FOLDER 0/000001", "folder 0"])
+def test_a_long_collection_is_checked_as_any_other(bad: str) -> None:
+    paths = sorted([*(f"folder {number // 100}/{number:06}" + "x" * 150 for number in range(12_000)), bad])
+    raw = encode({0: 1, 2: "collection", 8: [{0: path, 2: 1, 4: HASH} for path in paths]})
+    with pytest.raises(MalformedError, match="not safe" if ".." in bad else "side by side"):
+        decode(raw)
