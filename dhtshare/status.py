@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dhtshare.announced import announced, behind
 from dhtshare.dht.report import contact_report, status_report
-from dhtshare.errors import UsageError
+from dhtshare.errors import DiskError, UsageError
 from dhtshare.library.recheck import recheck
 from dhtshare.library.records import Item
 from dhtshare.several import Emit
@@ -49,9 +49,21 @@ class LimitRequest:
 
 async def list_items(node: Node, request: ListRequest, emit: Emit) -> dict[str, Any]:
     """The library, looked at afresh: what changed or vanished since is said."""
-    await node.library_changed(await asyncio.to_thread(recheck, node.catalogue))
+    unnoted = await _look_again(node)
     items = [_item(item) for item in node.catalogue.items(members=request.members)]
-    return {"items": items, "home": str(node.home.path)}
+    return {"items": items, "home": str(node.home.path), "warnings": unnoted}
+
+
+async def _look_again(node: Node) -> list[str]:
+    """Note what changed or vanished in the library; where the disk does not let us, a sentence that says so.
+
+    Whoever only looks is shown what is known: a full disk is when people look.
+    """
+    try:
+        await node.library_changed(await asyncio.to_thread(recheck, node.catalogue))
+    except DiskError as error:
+        return [f"Not all states are as they are now. {error}"]
+    return []
 
 
 def _item(item: Item) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def _item(item: Item) -> dict[str, Any]:
 
 async def status(node: Node, request: StatusRequest, emit: Emit) -> dict[str, Any]:
     """The running node as it is now."""
-    await node.library_changed(await asyncio.to_thread(recheck, node.catalogue))
+    unnoted = await _look_again(node)
     counts = node.catalogue.count()
     transfers = node.exchange.stats()
     announcements = announced(node.seeding.receipts(), shared=node.seeding.shared, wall=time.time())
@@ -92,6 +104,7 @@ async def status(node: Node, request: StatusRequest, emit: Emit) -> dict[str, An
         "warnings": [
             *(text for text in (node.records.clock_warning, behind(announcements)) if text),
             *node.lookout.warnings(),
+            *unnoted,
         ],
         "library": {state.value: counts.get(state, 0) for state in counts},
         "transfers": {

@@ -52,4 +52,5 @@ def items(result: dict[str, Any]) -> list[Block]:
         )
         for item in result["items"]
     ]
-    return [Table(columns, rows), Line(counted(len(rows), "item"), "dim")]
+    warnings = [Line(text, "yellow") for text in result.get("warnings", ())]
+    return [Table(columns, rows), Line(counted(len(rows), "item"), "dim"), *warnings]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dhtshare.library.handles import OPEN_FILES
+from dhtshare.transfer.buffers import BLOCKS
 
 WARM_UP = 1 / 3  # of a run: caches, pools and tables fill
 LEAST_SAMPLES = 12  # after the warm-up; with fewer a slope says nothing
@@ -30,7 +31,8 @@ class Limit:
 
 
 LIMITS = {
-    "memory": Limit(per_hour=16 << 20, noise=4 << 20),
+    # Buffers of a chunk are kept for the next: a node that fetched several at once has them from then on.
+    "memory": Limit(per_hour=16 << 20, noise=BLOCKS[1 << 20] * (1 << 20)),
     # Eight files are kept open, and for two minutes a connection each way to every other node of ten.
     # What a fetch leaves for ever shows sooner in `settled`.
     "descriptors": Limit(per_hour=8, noise=26),
