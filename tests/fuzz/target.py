@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 FOUND = Path(__file__).parent / "inputs"
+SLOW_SECONDS = 1.0
+"""Of processor time: no decoder takes longer for a few KiB, whatever stands in them."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,13 @@ class Target:
     name: str
     check: Callable[[bytes], None]
     seeds: tuple[bytes, ...]
+
+    def run(self, data: bytes) -> None:
+        """`check`, and it must not take long: AssertionError."""
+        started = time.thread_time()
+        self.check(data)
+        taken = time.thread_time() - started
+        assert taken <= SLOW_SECONDS, f"took {taken:.1f} s"
 
     @property
     def folder(self) -> Path:

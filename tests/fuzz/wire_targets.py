@@ -42,7 +42,25 @@ from dhtshare.errors import MalformedError
 from dhtshare.identity import SigningKey
 from dhtshare.network import Address, Scope
 from dhtshare.transfer.codec import Frame, FrameReader, encode
-from dhtshare.transfer.messages import Ask, Data, Get, Has, Have, Hello, Message, Refused
+from dhtshare.transfer.messages import (
+    Ask,
+    Cancel,
+    Choke,
+    Data,
+    Descriptor,
+    Get,
+    GetDescriptor,
+    GetMembers,
+    Given,
+    Has,
+    Have,
+    Hello,
+    Members,
+    Message,
+    Ping,
+    Refused,
+    Unchoke,
+)
 from tests.fuzz.target import Target
 from tests.unit.records.test_bodies import REQUESTS
 
@@ -181,6 +199,26 @@ def _frame(message: Message, payload: bytes = b"") -> bytes:
     return encode(message, len(payload)) + payload
 
 
+#: One of each kind and its payload, in the order of `KINDS`.
+MESSAGES: tuple[tuple[Message, bytes], ...] = (
+    (Hello(NETWORK, bytes(16), "dhtshare/0", bytes(32), bytes(64)), b""),
+    (Ask(1, HASH, True, b"fetchtag"), b""),
+    (Has(1, 9, 4, "name", 100), b"\x0f\x00"),
+    (Have(HASH, (0, 3, 7, 1)), b""),
+    (GetDescriptor(2, HASH, 1 << 16, 3), b""),
+    (Descriptor(2, 5), b"bytes"),
+    (GetMembers(3, HASH, (0, 2, 5)), b""),
+    (Members(3, (2, 0, 3)), b"bytes"),
+    (Get(4, HASH, 0, 5, 1, 7), b""),
+    (Data(4), b"bytes"),
+    (Cancel(4), b""),
+    (Refused(5, 1), b""),
+    (Choke(), b""),
+    (Unchoke(), b""),
+    (Ping(), b""),
+    (Given(HASH, (4, 2)), b""),
+)
+
 _CONTACT = bytes(20) + bytes((127, 0, 0, 1, 17, 118))
 _FILE = FileDescriptor(3 << 20, bytes(96))
 _EMPTY = FileDescriptor(0, b"")
@@ -223,9 +261,9 @@ TARGETS = (
         "frames",
         frames,
         (
-            b"\x07" + _frame(Hello(NETWORK, bytes(16), agent="dhtshare/0")) + _frame(Ask(1, HASH, True)),
-            b"\xff" + _frame(Has(1, 9, 4, "name", 100), b"\x0f\x00") + _frame(Have(HASH, (0, 3, 7, 1))),
-            b"\x00" + _frame(Get(2, HASH, 0, 5)) + _frame(Data(2), b"bytes") + _frame(Refused(3, 1)),
+            *(b"\x07" + _frame(*message) for message in MESSAGES),
+            b"\xff" + b"".join(_frame(*message) for message in MESSAGES[:4]),
+            b"\x00" + b"".join(_frame(*message) for message in MESSAGES[8:12]),
         ),
     ),
     Target(
