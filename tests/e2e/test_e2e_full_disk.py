@@ -89,6 +89,7 @@ def test_a_node_outlives_a_full_disk_under_its_home(
     assert fetched["downloaded"] == 3 * MIB, "a full disk hinders no reading"
     for look in ("status", "list"):
         assert [text for text in node.run(look).result["warnings"] if "Not all states are as they are now" in text]
+        assert "Not all states are as they are now" in node.run(look, json_output=False).stdout
     acknowledged = {line["hash"] for line in refused.results if "hash" in line} | {kept["hash"]}
     small_disk.free()
     os.utime(shared / "late.txt")  # a changed file is tried again at once, another in a minute
