@@ -30,8 +30,8 @@ from dhtshare.transfer.messages import (
     Has,
     Hello,
 )
-from scripts.benchmarks.hostile import crowd
-from tests.hostile.process_figures import descriptors, forget_peak, peak
+from scripts.benchmarks.hostile import LEAST_RATIO, MEMORY_KEPT, crowd
+from tests.hostile.process_figures import descriptors, forget_peak, peak, resident
 from tests.hostile.raw_listener import Behaviour, listeners
 from tests.processes import Network, Node, eventually
 from tests.unit.transfer.raw_peer import RawPeer
@@ -247,6 +247,30 @@ def test_a_crowd_takes_no_place_from_the_honest(
     assert running.finish().code == 0
     assert eventually(lambda: descriptors(seed) <= before + 6), "all are given back; the fetcher's own may be new"
     assert peak(seed) - memory <= MOST_MEMORY
+
+
+def test_an_honest_transfer_keeps_its_rate_beside_idle_and_slow_ones(
+    pair: tuple[Node, Node], content: tuple[str, bytes], tmp_path: Path
+) -> None:
+    """Under a cap that decides how long it takes, and not the machine."""
+    seed, node = pair
+    name = seed.home.network.name
+    seed.run("limit", "--max-upload", "4M")
+    try:
+        alone = node.run("fetch", content[0], "-o", tmp_path / "alone", "--no-seed").result["seconds"]
+        before, memory = descriptors(seed), resident(seed)
+        with (
+            crowd(("greeted", "--count", "500"), seed.address, name, content[0]),
+            crowd(("slow", "--count", "200"), seed.address, name, content[0]),
+        ):
+            assert eventually(lambda: descriptors(seed) > before + MAX_GUESTS - 20)
+            beside = node.run("fetch", content[0], "-o", tmp_path / "beside", "--no-seed").result["seconds"]
+    finally:
+        seed.run("limit", "--max-upload", "0")
+    assert alone > 2.0, "the cap decides"
+    assert beside <= alone / LEAST_RATIO
+    assert eventually(lambda: descriptors(seed) <= before + 3), "one connection may be the fetcher's new one"
+    assert resident(seed) - memory <= MEMORY_KEPT
 
 
 def test_a_running_transfer_does_not_give_way(
