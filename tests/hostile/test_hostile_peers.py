@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgpack
@@ -211,15 +212,32 @@ def test_a_valid_collection_at_both_limits_fits_too(network: Network, tmp_path: 
     assert not node.running.errors()
 
 
+def kept_for(address: str, said: bytes) -> float:
+    """How many seconds the node keeps a connection that says this and no more."""
+    with socket.create_connection(split_host_port(address), timeout=30) as sock:
+        begun = time.monotonic()
+        sock.sendall(said)
+        while sock.recv(1 << 16):
+            pass
+        return time.monotonic() - begun
+
+
 def test_mutated_frames(pair: tuple[Node, Node], content: tuple[str, bytes], tmp_path: Path) -> None:
     """A few thousand; `scripts/bench hostile` sends a hundred thousand."""
     seed, node = pair
     before = descriptors(seed)
     forget_peak(seed)
     memory = peak(seed)
-    with crowd(("frames", "--count", "3000"), seed.address, seed.home.network.name, content[0]) as process:
+    hello = encode(Hello(network_id(seed.home.network.name), bytes(16)))
+    sayings = (b"", hello[:1], hello[:-1], hello + encode(Ask(1, bytes(32)))[:-1])
+    with (
+        ThreadPoolExecutor() as pool,
+        crowd(("frames", "--count", "3000"), seed.address, seed.home.network.name, content[0]) as process,
+    ):
+        slow = [pool.submit(kept_for, seed.address, said) for said in sayings]
         assert process.stdout is not None
         report = json.loads(process.stdout.readline())
+        assert all(8.0 < one.result() <= 11.0 for one in slow), "handshake, and half a frame after it"
     assert report["bad"] > 50
     assert report["bad_kept"] == 0, report
     assert report["slowest_close_s"] <= 11.0, report  # 10 s, and the crowd's own delays
