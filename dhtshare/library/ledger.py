@@ -35,6 +35,7 @@ class Ledger:
         self._layout = layout
         self._wanted_bytes = sum(layout.files[file].size for file in files)
         self._lock = threading.Lock()
+        self._unnoted = False
         self._remaining: dict[int, int] = {}  # file number -> chunks that it still lacks
         self._unsynced: set[int] = set()
         self._unsynced_bytes = 0
@@ -110,6 +111,16 @@ class Ledger:
         batch, self._unsynced, self._unsynced_bytes = self._unsynced, set(), 0
         return batch
 
+    def settle(self) -> None:
+        """Nobody writes any more: what could not be noted, by a failed write or a full disk, is tried once more."""
+        if self._unnoted and self.claims is not None and not self.doubted:
+            with contextlib.suppress(OSError):
+                self.claims.write(self._layout.content_hash, self.have, boot_tag())
+
     def _note(self, chunk: int) -> None:
         if self.claims is not None:
-            self.claims.note(self.have, chunk)
+            try:
+                self.claims.note(self.have, chunk)
+            except OSError:
+                self._unnoted = True
+                raise

@@ -287,6 +287,7 @@ class Unfinished:
 
     def _release(self) -> None:
         self._parts.close()
+        self._ledger.settle()
         if self._ledger.claims is not None:
             self._ledger.claims.close()
         os.close(self._root)

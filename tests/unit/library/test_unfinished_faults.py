@@ -147,6 +147,20 @@ def test_what_fsync_refused_and_rotted_is_not_believed(tmp_path: Path, monkeypat
     again.close()
 
 
+def test_a_chunk_that_could_not_be_noted_is_noted_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = folder_layout(FILES)
+    fetch = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
+    index = next(fetch.missing())
+    with monkeypatch.context() as patch, pytest.raises(DiskError):
+        disk = FailingDisk(patch, "pwrite", 2, errno.ENOSPC)  # the first is the chunk's
+        fetch.store(index, chunk_of(layout, FILES, index))
+    assert disk.calls == 2
+    fetch.close()
+    again = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
+    assert index in again.have
+    again.close()
+
+
 def test_a_full_disk_costs_the_one_chunk_that_did_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = folder_layout(FILES)
     fetch = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
