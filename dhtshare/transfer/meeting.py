@@ -161,7 +161,7 @@ class Meetings:
             peer = PeerAddress(candidate.address, candidate.peer_id)
             connection = await self._exchange.connect(peer, self._dials.attempts)
             has = await self._ask(connection, candidate.content)
-            self._check_count(candidate, has)
+            self._check_count(candidate, connection, has)
         except DhtshareError as error:
             self._dials.failed(candidate, self._loop.time(), hopeless=isinstance(error, IntegrityError))
             self._host.refused(candidate.address, error)
@@ -226,7 +226,9 @@ class Meetings:
                 connection.followers.remove(self._host)
             raise
 
-    def _check_count(self, candidate: Candidate, has: PeerHas) -> None:
+    def _check_count(self, candidate: Candidate, connection: Connection, has: PeerHas) -> None:
         most = self._layout.chunk_count - candidate.base
         if has.chunks > most or (candidate.content == self._layout.content_hash and has.chunks != most):
-            raise RemoteProtocolError(f"{candidate.address} counts the chunks of this content in another way.")
+            error = RemoteProtocolError(f"{candidate.address} counts the chunks of this content in another way.")
+            connection.close(error)
+            raise error
