@@ -130,6 +130,11 @@ class FrameReader:
         """Whether some of a frame is here, but not all of it."""
         return self._target is not None or self._to_skip > 0 or self._start < self._end
 
+    @property
+    def in_payload(self) -> bool:
+        """Whether some of a payload that has a place is here, but not all of it."""
+        return self._target is not None
+
     def release(self) -> None:
         """Nothing more will come: let go of all buffers now, not when the collector finds the connection."""
         self._staging = memoryview(b"")

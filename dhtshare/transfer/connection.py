@@ -79,7 +79,9 @@ class Connection(asyncio.BufferedProtocol):
         self._handler = handler
         self._shared = shared
         self._loop = asyncio.get_running_loop()
-        self.opened_at = self.moved_at = self.asked_at = self.received_at = self._loop.time()
+        self.opened_at = self.moved_at = self.asked_at = self.received_at = self.payload_at = self._loop.time()
+        self.payload_bytes = 0
+        """Those of answers that we asked for, as they come in, and when the last of them came."""
         self._uptake = Uptake(self.sent, shared.limits.upload, self.opened_at)
         self._requests = Requests(address)
         self._transport: asyncio.Transport | None = None
@@ -151,6 +153,16 @@ class Connection(asyncio.BufferedProtocol):
     def stands_still(self, now: float) -> bool:
         """Whether the peer began a frame and does not go on with it. Ask it now and then."""
         return self._inbox is not None and self._inbox.stands_still(now)
+
+    @property
+    def capped(self) -> bool:
+        """Whether our own download cap, and not the peer alone, decides how much comes."""
+        return self._inbox is not None and self._inbox.capped
+
+    @property
+    def held_back(self) -> bool:
+        """Whether that cap keeps us from reading just now."""
+        return self._inbox is not None and self._inbox.held_back
 
     def leaves_unread(self, seconds: float) -> bool:
         """Whether data for it is under way and the peer has taken none for so long, though we may send.
@@ -251,6 +263,10 @@ class Connection(asyncio.BufferedProtocol):
         self.received.add(count, now)
         self.moved_at = self.received_at = now
         self._shared.limits.download.charge(count, now)
+
+    def payload_came(self, count: int) -> None:
+        self.payload_bytes += count
+        self.payload_at = self.received_at
 
     def frames_came(self, frames: list[Frame]) -> None:
         for frame in frames:

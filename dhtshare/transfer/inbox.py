@@ -43,6 +43,9 @@ class Owner(Protocol):
     def bytes_came(self, count: int) -> None:
         """So many bytes came in."""
 
+    def payload_came(self, count: int) -> None:
+        """Most of them were of answers that we asked for."""
+
     def frames_came(self, frames: list[Frame]) -> None:
         """Whole frames, in their order. What is wrong with them ends the connection."""
 
@@ -95,6 +98,8 @@ class Inbox:
         except RemoteProtocolError as error:
             self._owner.failed(error)
             return
+        if self._reader.in_payload or any(frame.payload for frame in frames):
+            self._owner.payload_came(count)
         self._half.came(count, self._loop.time(), begun=self._reader.begun, anew=bool(frames))
         self._owner.frames_came(frames)
         if self._closed:
@@ -111,7 +116,17 @@ class Inbox:
     def stands_still(self, now: float) -> bool:
         """Whether the peer began a frame and does not go on with it, though we read. Ask it now and then."""
         reading = not self._lent and self._resuming is None
-        return reading and self._half.stands_still(now, capped=self._cap.rate > 0)
+        return reading and self._half.stands_still(now, capped=self.capped)
+
+    @property
+    def capped(self) -> bool:
+        """Whether our own cap decides how much comes."""
+        return self._cap.rate > 0
+
+    @property
+    def held_back(self) -> bool:
+        """Whether that cap keeps us from reading just now."""
+        return self._resuming is not None
 
     def close(self) -> None:
         """The connection ends: nothing is read any more."""
@@ -135,7 +150,7 @@ class Inbox:
         if self._closed:
             self._release()
             return
-        self._owner.bytes_came(taken.count)
+        self._received(taken.count)
         self._line.expect_much(False)
         if taken.error is not None:
             self._owner.failed(taken.error)
@@ -144,6 +159,11 @@ class Inbox:
         self._owner.frames_came(others)
         if not self._closed:
             self._transport.resume_reading()
+
+    def _received(self, count: int) -> None:
+        """A thread received so many bytes: it does so only where payloads come."""
+        self._owner.bytes_came(count)
+        self._owner.payload_came(count)
 
     def _resume(self) -> None:
         self._resuming = None
@@ -179,7 +199,7 @@ class Inbox:
             taken.error = error
         if taken.flows and taken.error is None and not others and not self._closed and self._owner.expects_data:
             self._workers.hand_on(self._turn)
-            self._workers.post(partial(self._owner.bytes_came, taken.count), soon=self._goes_on)
+            self._workers.post(partial(self._received, taken.count), soon=self._goes_on)
         else:
             self._turning = False
             self._workers.post(partial(self._taken_back, taken, others))

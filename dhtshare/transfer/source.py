@@ -5,9 +5,11 @@ Never decides what to ask: the pipeline does, with the picker.
 
 from __future__ import annotations
 
+import math
+
 from dhtshare.network import Address
 from dhtshare.transfer.connection import Connection
-from dhtshare.transfer.floor import FLOOR_SECONDS, Floor
+from dhtshare.transfer.floor import Floor
 from dhtshare.transfer.window import Window
 
 LEAST_STALL_SECONDS = 1.0
@@ -58,7 +60,7 @@ class SwarmPeer:
         """`length` more bytes were asked of it."""
         if not self.in_flight:
             self._moved_at = now
-            self._floor.begin(self.connection.received.total, now)
+            self._floor.begin(self.connection.payload_bytes, now)
         self.in_flight += length
 
     def settled(self, length: int) -> None:
@@ -86,10 +88,22 @@ class SwarmPeer:
         return now - self._last_byte() > limit
 
     def is_dead(self, now: float) -> bool:
-        """Whether it gave nothing, or a trickle, for so long that it should go."""
+        """Whether it gave nothing, or a trickle, for so long that it should go. Not what our own cap did."""
         if not self.in_flight:
             return False
-        return now - self._last_byte() > DEAD_SECONDS or self._floor.is_missed(self.connection.received.total, now)
+        if self.connection.capped:
+            if self.connection.held_back:
+                self._moved_at = now
+            self._floor.begin(self.connection.payload_bytes, now)
+        return now - self._last_byte() > DEAD_SECONDS or self._floor.is_missed(self.connection.payload_bytes, now)
+
+    @property
+    def heard_at(self) -> float:
+        """When bytes came last, while it is to send what it was asked for; minus infinity when nothing is asked of it.
+
+        A chunk may take minutes to come whole, of a slow peer or under our own cap.
+        """
+        return self.connection.payload_at if self.in_flight else -math.inf
 
     def _last_byte(self) -> float:
-        return max(self._moved_at, min(self.connection.received_at, self._moved_at + FLOOR_SECONDS))
+        return max(self._moved_at, self.connection.payload_at)

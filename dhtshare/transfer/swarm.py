@@ -7,6 +7,7 @@ or is dead the tending's, how it ends the verdict's.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 
@@ -153,7 +154,8 @@ class Swarm:
             self._meetings.dial()
             self._tell()
             self._report.availability(now, len(self._peers))
-            if now - self._report.progress_at > self._timeout:
+            came_at = max((peer.heard_at for peer in self._peers.values()), default=-math.inf)
+            if now - max(self._report.progress_at, came_at) > self._timeout:
                 self._give_up()
 
     # What the meetings say.

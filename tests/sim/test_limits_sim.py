@@ -117,6 +117,24 @@ def test_traffic_that_cannot_wait_is_included(tmp_path: Path) -> None:
     assert max(rates) <= 1.05 * MIB
 
 
+def test_many_seeds_share_a_small_cap_and_none_is_taken_for_a_trickle(tmp_path: Path) -> None:
+    """Each gives 2 KiB/s, because we take no more: half of what would end the connection to a slow peer."""
+    metered, cap = Metered(tmp_path), 40 << 10
+    seeds = [metered.seed] + [metered.network.host(FileOffer(tmp_path / "source.bin", DESCRIPTOR)) for _ in range(19)]
+    metered.fetch.host.exchange.limits.download.set_rate(cap, 0.0)
+    simulate(metered.network, lambda: metered.fetch.run([seed.address for seed in seeds]))
+    assert metered.fetch.data == DATA
+    assert metered.fetch.seconds <= 1.05 * len(DATA) / cap
+
+
+def test_slow_seeds_are_waited_for_though_none_brings_a_whole_chunk_in_time(tmp_path: Path) -> None:
+    """Of lines of 64 kbit/s a chunk takes two minutes; a fetch gives up after one without progress."""
+    metered = Metered(tmp_path)
+    seeds = [metered.network.host(FileOffer(tmp_path / "source.bin", DESCRIPTOR), up=8 << 10) for _ in range(20)]
+    simulate(metered.network, lambda: metered.fetch.run([seed.address for seed in seeds]))
+    assert metered.fetch.data == DATA
+
+
 def test_no_cap_is_no_brake(tmp_path: Path) -> None:
     metered = Metered(tmp_path)
     metered.run(metered.seed, "up")

@@ -39,7 +39,7 @@ class Owner:
     def __init__(self, wants: int = 1 << 30, rate: float = LEND_RATE) -> None:
         self.wants = wants
         self.rate = rate
-        self.bytes = 0
+        self.bytes = self.payload_bytes = 0
         self.claimed: list[tuple[int, bytes]] = []
         self.digested: list[int] = []
         self.others: list[Message | Unknown] = []
@@ -56,6 +56,9 @@ class Owner:
 
     def bytes_came(self, count: int) -> None:
         self.bytes += count
+
+    def payload_came(self, count: int) -> None:
+        self.payload_bytes += count
 
     def frames_came(self, frames: list[Frame]) -> None:
         for frame in frames:
@@ -166,6 +169,17 @@ async def test_a_fast_line_is_lent_while_data_is_expected() -> None:
     assert on.owner.digested == [1, 2]
     assert on.owner.claimed == [(number, data(number, 50_000)[-50_000:]) for number in (1, 2)]
     assert on.owner.bytes == sum(len(data(number, 50_000)) for number in (1, 2)) + len(encode(NEWS))
+
+
+async def test_what_was_asked_for_is_told_from_what_a_peer_says_by_itself() -> None:
+    """Whoever chatters instead of sending is as silent as one that says nothing."""
+    on = Bench(owner=Owner(rate=0))
+    on.feed(encode(NEWS) * 500)
+    assert on.owner.payload_bytes == 0
+    on.feed(data(1, 50_000)[:20_000])
+    assert on.owner.payload_bytes == 20_000
+    on.feed(data(1, 50_000)[20_000:])
+    assert on.owner.payload_bytes == len(data(1, 50_000))
 
 
 @pytest.mark.parametrize("why", ["slow", "nothing expected", "cap"])
