@@ -143,6 +143,26 @@ def test_500_entries_of_500_keys_from_one_machine_bury_nobody() -> None:
     tell(story)
 
 
+def test_a_publisher_that_outlived_all_whom_it_knows_is_found_through_itself() -> None:
+    """Thirty came and went; whoever comes next knows nobody but the publisher, whose table is full of the dead."""
+
+    async def story(net: RecordsNetwork) -> None:
+        publisher = await net.add()
+        publisher.share(7, ("musica",))
+        await publisher.announcer.receipt(content(7))
+        await net.add(30)
+        for person in net.people[1:]:
+            net.remove(person)
+        assert publisher.dht.contacts >= 20
+        publisher.share(8, ("musica",))
+        await publisher.announcer.receipt(content(8))
+        newcomer = await net.add()
+        assert publisher.address.host in {provider.address.host for provider in await newcomer.providers(content(7))}
+        assert {found.entry.content_hash for found in await newcomer.search("musica")} == {content(7), content(8)}
+
+    tell(story)
+
+
 def test_a_restarted_holder_still_has_what_it_held() -> None:
     async def story(net: RecordsNetwork) -> None:
         await net.add(4, pulls=False)

@@ -203,6 +203,9 @@ class Announcer:
             if holding.dht.contacts < ENTRY_TARGET:
                 self._hold(holding, entry)
         await work.announce()
+        for shared, entry in entries:
+            if tallies[shared].few_hold_the_entry:  # most of those whom we know may be gone
+                self._hold(holding, entry)
         self._withdrawals.provided(holding, work.provider_holders)
 
     def _provide(self, work: Round, providers: Iterable[Shared], tallies: dict[Shared, ReceiptTally]) -> None:

@@ -1,6 +1,6 @@
 """The records side of one scope of a node: what it holds for others, and the answers it gives. Driver.
 
-Also what the node itself provides while so few servers are known that it has to hold its own records.
+Also what the node itself provides.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class Holding:
             store=self.store,
             verifier=verifier,
             own=self.own,
-            servers=lambda: dht.contacts,
             now=dht.rpc.now,
             record_wall=self.record_wall,
         ).register(dht.rpc)

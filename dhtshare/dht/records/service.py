@@ -24,7 +24,7 @@ from dhtshare.dht.records.finds import (
     providers_body,
 )
 from dhtshare.dht.records.held import HeldWithdrawal, member
-from dhtshare.dht.records.limits import PROVIDER_TARGET, Verdict
+from dhtshare.dht.records.limits import Verdict
 from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.provider import ANSWER4_BYTES, ProviderClaim, answer, answered
 from dhtshare.dht.records.rooms import fill, rooms
@@ -51,8 +51,8 @@ class Answering(Protocol):
 class RecordService:
     """The holder's side of one scope. `now` gives monotonic seconds, `record_wall` the record clock's Unix seconds.
 
-    `own`: what this node itself provides, by content key; answered, with the address that the asker
-    dialled, while fewer servers are known than should hold a record (`servers`).
+    `own`: what this node itself provides, by content key; answered with the address that the asker dialled, however
+    many others are known: they may all be gone by now.
     """
 
     def __init__(
@@ -64,7 +64,6 @@ class RecordService:
         store: RecordStore,
         verifier: Verifier,
         own: Mapping[bytes, ProviderClaim],
-        servers: Callable[[], int],
         now: Callable[[], float],
         record_wall: Callable[[], float],
     ) -> None:
@@ -74,7 +73,6 @@ class RecordService:
         self._store = store
         self._verifier = verifier
         self._own = own
-        self._servers = servers
         self._now = now
         self._wall = record_wall
         self._surveyor = Surveyor(store)
@@ -108,7 +106,7 @@ class RecordService:
     def _own_answer(self, key: bytes, request: Request) -> list[bytes]:
         claim = self._own.get(key)
         dialled = request.dialled
-        if claim is None or dialled is None or self._servers() >= PROVIDER_TARGET:
+        if claim is None or dialled is None:
             return []
         return [answer(dialled.host, claim)] if self._rules.may_name(dialled.host, request.sender.host) else []
 

@@ -158,7 +158,6 @@ class Holder:
             store=self.store,
             verifier=Verifier(NETWORK),
             own={},
-            servers=lambda: 100,
             now=others.loop.time,
             record_wall=others.wall,
         ).register(self)

@@ -10,7 +10,7 @@ from dhtshare.content.keywords import content_key
 from dhtshare.dht.messages import Answer, Body, Code, Failure, Handler, Request
 from dhtshare.dht.records.copies import Pull, Pulled, Survey, Surveyed, Want
 from dhtshare.dht.records.finds import FindEntries, FindProviders, FoundEntries, read_providers
-from dhtshare.dht.records.limits import PROVIDER_TARGET, StoreLimits, Verdict
+from dhtshare.dht.records.limits import StoreLimits, Verdict
 from dhtshare.dht.records.methods import RecordMethod
 from dhtshare.dht.records.provider import ProviderClaim
 from dhtshare.dht.records.query import Query
@@ -43,7 +43,6 @@ class Holder:
         self.scope = scope
         self.store = store(scope, limits)
         self.own: dict[bytes, ProviderClaim] = {}
-        self.servers = 0
         self.now = 1000.0
         self.handlers: dict[int, tuple[Handler, bool, bool]] = {}
         RecordService(
@@ -53,7 +52,6 @@ class Holder:
             store=self.store,
             verifier=Verifier(NETWORK),
             own=self.own,
-            servers=lambda: self.servers,
             now=lambda: self.now,
             record_wall=lambda: WALL + self.now - 1000.0,
         ).register(self)
@@ -116,15 +114,13 @@ def test_loopback_addresses_are_named_to_loopback_only() -> None:
     assert holder.providers(sender=Address("127.0.0.1", 9)) == {"127.0.0.1:5000"}
 
 
-def test_few_servers_known_we_name_ourselves_by_the_address_that_was_dialled() -> None:
+def test_we_name_ourselves_by_the_address_that_was_dialled() -> None:
     holder = Holder()
     holder.own[KEY] = CLAIM
     assert holder.providers(dialled="10.0.0.1") == {"10.0.0.1:5000"}
     assert holder.providers(dialled=None) == set()
     assert holder.providers(dialled="81.2.3.4") == set()  # an address of another scope
     assert holder.providers(dialled="127.0.0.1") == set()
-    holder.servers = PROVIDER_TARGET
-    assert holder.providers(dialled="10.0.0.1") == set()
 
 
 @pytest.mark.parametrize("proved", [True, False])
