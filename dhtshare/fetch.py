@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dhtshare.content.descriptor import CollectionDescriptor, Descriptor, decode
+from dhtshare.content.descriptor import CollectionDescriptor, Descriptor
 from dhtshare.content.layout import Layout
 from dhtshare.content.paths import safe_name
 from dhtshare.errors import NotFoundError, UsageError
@@ -93,8 +93,7 @@ class _Fetch:
         async with AsyncExitStack() as stack:
             feed = await stack.enter_async_context(self._node.finder.feed(self._hash, self._target.hints))
             raw, names, whole = await self._descriptor(feed)
-            descriptor = decode(raw)
-            layout = Layout.of(descriptor)
+            descriptor, layout = await asyncio.to_thread(Layout.read, raw)
             await asyncio.to_thread(know_descriptors, layout, self._node.catalogue)
             name = self._name(names)
             unfinished = await self._open(descriptor, layout, name)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dhtshare.content.descriptor import CollectionDescriptor, Descriptor, FileDescriptor, decode
+from dhtshare.content.descriptor import CollectionDescriptor, Descriptor, FileDescriptor
 from dhtshare.content.layout import Layout
 from dhtshare.errors import NotFoundError, UsageError
 from dhtshare.fetch import nobody_has
@@ -41,10 +41,9 @@ async def info(node: Node, request: InfoRequest, emit: Emit) -> dict[str, Any]:
     target = resolve_target(request.target, node.catalogue, node.config.network)
     raw, names, holders = await _find(node, target, request.timeout)
     name = target.name or min(names, key=lambda name: (-names[name], name), default=None)
-    descriptor = decode(raw)
-    layout = Layout.of(descriptor)
+    described, layout = await asyncio.to_thread(_read, raw)
     return {
-        **_described(descriptor),
+        **described,
         "link": node.link(target.content_hash, name, layout.size, with_peer=False),
         "name": name,
         "providers": len(holders),
@@ -65,8 +64,9 @@ async def _of_path(node: Node, path: Path, emit: Emit) -> dict[str, Any]:
         intake.cancel()
         raise
     item = prepared.item
+    described, _ = await asyncio.to_thread(_read, item.descriptor)
     return {
-        **_described(decode(item.descriptor)),
+        **described,
         "link": node.link(item.content_hash, item.name, item.size, with_peer=False),
         "name": item.name,
         "path": str(item.path),
@@ -99,8 +99,13 @@ async def _find(node: Node, target: Target, timeout: float) -> tuple[bytes, Coun
     return found.raw, names + found.names, holders or list(found.holders)
 
 
-def _described(descriptor: Descriptor) -> dict[str, Any]:
-    layout = Layout.of(descriptor)
+def _read(raw: bytes) -> tuple[dict[str, Any], Layout]:
+    """In a thread: what the descriptor says, and its layout."""
+    descriptor, layout = Layout.read(raw)
+    return _described(descriptor, layout), layout
+
+
+def _described(descriptor: Descriptor, layout: Layout) -> dict[str, Any]:
     described: dict[str, Any] = {
         "hash": descriptor.content_hash.hex(),
         "kind": descriptor.kind.value,

@@ -93,6 +93,15 @@ class Layout:
         layout._descriptors[0] = descriptor
         return layout
 
+    @classmethod
+    def read(cls, raw: bytes) -> tuple[Descriptor, Layout]:
+        """A descriptor and its layout, from its bytes. A long one takes seconds: call it in a thread.
+
+        Raises MalformedError.
+        """
+        descriptor = decode(raw)
+        return descriptor, cls.of(descriptor)
+
     def slot(self, index: int) -> ChunkSlot:
         """Where chunk `index` lies. Raises IndexError outside the content."""
         if not 0 <= index < self.chunk_count:
