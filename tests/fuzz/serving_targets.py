@@ -69,7 +69,6 @@ class _End:
             store=empty_store(scope),
             verifier=Verifier(NETWORK),
             own={},
-            servers=lambda: len(self.table),
             now=lambda: self.now,
             record_wall=lambda: WALL,
         ).register(self.responder)
