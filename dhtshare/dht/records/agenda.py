@@ -134,6 +134,14 @@ class Agenda:
             shared.entered = True
         return Due(providers, entries)
 
+    def interrupted(self, now: float) -> None:
+        """What was under way did not come to its end: it is due again."""
+        for shared in self._shared.values():
+            if shared.provider_at == UNDER_WAY:
+                shared.provider_at = now
+            if shared.entry_at == UNDER_WAY:
+                shared.entry_at = now
+
     def next_due(self) -> float | None:
         """When something is due; None when nothing is shared."""
         times = (

@@ -18,7 +18,7 @@ from dhtshare.dht.records.holding import Holding
 from dhtshare.dht.records.limits import ENTRY_TARGET, PROVIDER_TARGET
 from dhtshare.dht.records.provider import ProviderClaim
 from dhtshare.dht.records.receipt_book import ReceiptBook
-from dhtshare.dht.records.receipts import Receipt, ReceiptTally
+from dhtshare.dht.records.receipts import KeyTally, Receipt, ReceiptTally
 from dhtshare.dht.records.round import Round
 from dhtshare.dht.records.signing_clock import SigningClock
 from dhtshare.dht.records.withdrawals import MakeWithdrawal, Withdrawals
@@ -62,7 +62,7 @@ class Announcer:
         self._wake = asyncio.Event()
         self._receipts = ReceiptBook()
         self._company: dict[Holding, int] = dict.fromkeys(holdings, 0)  # contacts known at the last round
-        self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)
+        self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)  # of each life its own: nobody gives back a dead one's
         self._going_out = GoingOut()
         for holding in holdings:
             holding.dht.on_joined.append(self._others_came)
@@ -108,12 +108,16 @@ class Announcer:
     # ---- life -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Announce what is due, for ever."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await self._rounds.acquire()
-                due = await self._next()
-                group.create_task(self._announce(due))
+        """Announce what is due, for ever. May be run again after an error: then nothing is under way."""
+        self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._rounds.acquire()
+                    due = await self._next()
+                    group.create_task(self._announce(due))
+        finally:
+            self._agenda.interrupted(self._now())
 
     async def _next(self) -> Due:
         while True:
@@ -198,14 +202,17 @@ class Announcer:
                 tallies[shared].unused += holding.dht.contacts
         else:
             self._provide(work, providers, tallies)
+        entered: list[tuple[Entry, Sequence[KeyTally]]] = []
         for shared, entry in entries:
-            work.enter(entry, tallies[shared], read_back=not shared.entry_seen.enough)
+            entered.append((entry, work.enter(entry, tallies[shared], read_back=not shared.entry_seen.enough)))
             if holding.dht.contacts < ENTRY_TARGET:
                 self._hold(holding, entry)
         await work.announce()
-        for shared, entry in entries:
-            if tallies[shared].few_hold_the_entry:  # most of those whom we know may be gone
+        for number, (entry, keys) in enumerate(entered):
+            if any(key.acks < key.target for key in keys):  # most of those whom we know may be gone
                 self._hold(holding, entry)
+            if number % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)
         self._withdrawals.provided(holding, work.provider_holders)
 
     def _provide(self, work: Round, providers: Iterable[Shared], tallies: dict[Shared, ReceiptTally]) -> None:

@@ -109,11 +109,6 @@ class ReceiptTally:
         outcome = part.receipt(0.0)
         return Seen(outcome.verified, seen.enough or outcome.read_back)
 
-    @property
-    def few_hold_the_entry(self) -> bool:
-        """Whether fewer took it under one of its words than should."""
-        return any(tally.acks < tally.target for tally in self.keys if tally.word is not None)
-
     def receipt(self, next_renewal: float) -> Receipt:
         """What it comes to."""
         tallies = self.keys

@@ -16,7 +16,7 @@ from dhtshare.dht.records.limits import ENTRY_TARGET, PROVIDER_TARGET
 from dhtshare.dht.records.looking_up import finds_entry, finds_provider
 from dhtshare.dht.records.provider import ProviderClaim
 from dhtshare.dht.records.read_back import ASKED_HOLDERS, SINGLY_AT_MOST, bundles, cover
-from dhtshare.dht.records.receipts import ReceiptTally
+from dhtshare.dht.records.receipts import KeyTally, ReceiptTally
 from dhtshare.dht.records.regions import visit_holders
 
 HOLDERS_AT_ONCE = 32
@@ -74,12 +74,15 @@ class Round:
         promise = Promise(tally, tally.add(key, PROVIDER_TARGET), [] if read_back else None)
         self._add(key, PROVIDER_TARGET, _Wanted(promise, claim=claim))
 
-    def enter(self, entry: Entry, tally: ReceiptTally, *, read_back: bool = False) -> None:
-        """An entry under each of its words."""
+    def enter(self, entry: Entry, tally: ReceiptTally, *, read_back: bool = False) -> list[KeyTally]:
+        """An entry under each of its words. The tallies of its keys in this scope."""
+        keys: list[KeyTally] = []
         for number, word in enumerate(entry.words):
             key = keyword_key(self.network, word)
-            promise = Promise(tally, tally.add(key, ENTRY_TARGET, word), [] if read_back else None)
+            keys.append(tally.add(key, ENTRY_TARGET, word))
+            promise = Promise(tally, keys[-1], [] if read_back else None)
             self._add(key, ENTRY_TARGET, _Wanted(promise, entry=entry, number=number))
+        return keys
 
     async def announce(self) -> None:
         """Store everything at the holders that lookups find."""

@@ -35,6 +35,7 @@ class Publisher:
         self.library = {content(number): (f"word{number}", "musica") for number in range(100)}
         self.signed = 0
         self.due: dict[bytes, float] = {}
+        self.refusals = 0
         self.agenda = Agenda(random.Random(1))
         self.announcer = Announcer(
             [others.holding],
@@ -71,6 +72,9 @@ class Publisher:
         )
 
     async def keep_due(self, due: dict[bytes, float]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise RuntimeError("can't start new thread")
         self.due |= due
 
     def share(self, number: int, **options: Any) -> bytes:
@@ -169,6 +173,32 @@ def test_an_entry_that_was_not_found_again_is_looked_for_at_its_next_renewal() -
         assert (receipt.keys, receipt.verified, receipt.read_back) == (3, 3, True)
 
     publishing(story)
+
+
+def test_an_announcer_that_broke_off_goes_on_when_it_is_run_again() -> None:
+    """As a node does that was refused a thread: what was on its way then goes out, and nobody waits for ever."""
+
+    async def story(others: Others, publisher: Publisher) -> None:
+        holders = [others.holder() for _ in range(5)]
+        publisher.refusals = 2 * ROUNDS_AT_ONCE
+        receipts = [asyncio.create_task(publisher.announcer.receipt(publisher.share(number))) for number in range(3)]
+        for _ in range(publisher.refusals):
+            run = asyncio.create_task(publisher.announcer.run())
+            with pytest.raises(ExceptionGroup, match="unhandled"):
+                await run
+        run = asyncio.create_task(publisher.announcer.run())
+        assert all(receipt.quorum for receipt in await asyncio.gather(*receipts))
+        assert [entries_at(holder) for holder in holders] == [3] * 5
+        await asyncio.sleep(ENTRY_PERIOD)
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+        assert [provided_at(holder, 1) for holder in holders] == [True] * 5
+
+    async def life(others: Others) -> None:
+        await story(others, Publisher(others))
+
+    tell(life)
 
 
 def test_a_restart_does_not_announce_what_is_not_due() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dhtshare.dht.records.receipts import NOT_SEEN, KeyTally, Receipt, ReceiptTally, Seen
 from dhtshare.network import Address
 
@@ -80,13 +78,6 @@ def test_in_a_crowded_region_more_are_asked_than_wanted_and_those_with_room_coun
     twice_as_wide = KeyTally(b"k" * 20, 10, "w", servers=20, acks=4, full=10)
     assert twice_as_wide.wanted == 10
     assert not twice_as_wide.quorum
-
-
-@pytest.mark.parametrize(("acks", "few"), [(9, True), (10, False)])
-def test_an_entry_that_few_took_under_one_of_its_words_is_held_at_home_too(acks: int, few: bool) -> None:
-    provider = KeyTally(b"p" * 20, 20, servers=20, acks=1)
-    words = [KeyTally(b"k" * 20, 10, "w", servers=20, acks=10), KeyTally(b"l" * 20, 10, "v", servers=20, acks=acks)]
-    assert ReceiptTally([provider, *words]).few_hold_the_entry == few
 
 
 def test_what_was_found_again_once_counts_ever_after() -> None:
