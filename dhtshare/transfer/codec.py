@@ -48,6 +48,11 @@ class Frame(NamedTuple):
     message: Message | Unknown
     payload: memoryview | None
 
+    @property
+    def answers(self) -> bool:
+        """Whether it brought what was asked for, wanted still or not."""
+        return not isinstance(self.message, Unknown) and (self.payload is None or len(self.payload) > 0)
+
 
 Place = Callable[[Message, int], memoryview | None]
 """Called with a message and the length of its payload: where to put it (a view of exactly that length), or None."""
@@ -132,8 +137,8 @@ class FrameReader:
 
     @property
     def in_payload(self) -> bool:
-        """Whether some of a payload that has a place is here, but not all of it."""
-        return self._target is not None
+        """Whether some of an answer's payload is here, but not all of it; one that is not wanted any more counts."""
+        return self._target is not None or (self._to_skip > 0 and not isinstance(self._message, Unknown))
 
     def release(self) -> None:
         """Nothing more will come: let go of all buffers now, not when the collector finds the connection."""

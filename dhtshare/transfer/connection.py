@@ -155,13 +155,8 @@ class Connection(asyncio.BufferedProtocol):
         return self._inbox is not None and self._inbox.stands_still(now)
 
     @property
-    def capped(self) -> bool:
-        """Whether our own download cap, and not the peer alone, decides how much comes."""
-        return self._inbox is not None and self._inbox.capped
-
-    @property
     def held_back(self) -> bool:
-        """Whether that cap keeps us from reading just now."""
+        """Whether our own download cap keeps us from reading just now."""
         return self._inbox is not None and self._inbox.held_back
 
     def leaves_unread(self, seconds: float) -> bool:

@@ -98,7 +98,7 @@ class Inbox:
         except RemoteProtocolError as error:
             self._owner.failed(error)
             return
-        if self._reader.in_payload or any(frame.payload for frame in frames):
+        if self._reader.in_payload or any(frame.answers for frame in frames):
             self._owner.payload_came(count)
         self._half.came(count, self._loop.time(), begun=self._reader.begun, anew=bool(frames))
         self._owner.frames_came(frames)

@@ -19,6 +19,9 @@ STALL_FACTOR = 4.0
 DEAD_SECONDS = 10.0
 """Without a byte, though asked: dropped (threats.md, stalling seed)."""
 
+CHATTER_BYTES = 64 << 10
+"""What a peer may say between two pieces of its answers while our own cap holds it back: news of many chunks."""
+
 UNKNOWN_SECONDS = 2.0
 """When a request to a peer of unknown rate is expected to be answered."""
 
@@ -55,6 +58,7 @@ class SwarmPeer:
         self._moved_at = 0.0
         self._floor = Floor()
         self._usual = 0.0
+        self._payload = self._besides = 0
 
     def asked(self, length: int, now: float) -> None:
         """`length` more bytes were asked of it."""
@@ -91,11 +95,18 @@ class SwarmPeer:
         """Whether it gave nothing, or a trickle, for so long that it should go. Not what our own cap did."""
         if not self.in_flight:
             return False
-        if self.connection.capped:
-            if self.connection.held_back:
-                self._moved_at = now
+        if self._is_held_back():
+            self._moved_at = now
             self._floor.begin(self.connection.payload_bytes, now)
         return now - self._last_byte() > DEAD_SECONDS or self._floor.is_missed(self.connection.payload_bytes, now)
+
+    def _is_held_back(self) -> bool:
+        """Whether our own cap is why no more of its answers is here. Not where what we read lately was something else:
+        with chatter it could keep us from reading for ever."""
+        connection = self.connection
+        if connection.payload_bytes > self._payload:
+            self._payload, self._besides = connection.payload_bytes, connection.received.total
+        return connection.held_back and connection.received.total - self._besides <= CHATTER_BYTES
 
     @property
     def heard_at(self) -> float:

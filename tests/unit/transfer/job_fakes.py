@@ -10,6 +10,7 @@ from dhtshare.network import Address
 from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES, Data, Get, Request
 from dhtshare.transfer.parties import Expecting
+from dhtshare.transfer.ratelimit import Meter
 from dhtshare.transfer.source import SwarmPeer
 from dhtshare.transfer.window import Window
 
@@ -23,8 +24,9 @@ class FakeConnection:
         self.address = Address("127.0.0.1", port)
         self.opened_at = self.payload_at = 0.0
         self.payload_bytes = 0
+        self.received = Meter()
         self.choked = False
-        self.incoming = self.capped = self.held_back = False
+        self.incoming = self.held_back = False
         self.is_open = True
         self.gets: dict[int, Get] = {}
         self.expecting: dict[int, Expecting] = {}
