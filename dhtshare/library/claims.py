@@ -54,8 +54,12 @@ class Claims:
                 raise UsageError("The same is being fetched to the same place already; wait for that to end.") from None
             except OSError:
                 pass  # a file system without locks: two fetches of one target are then the user's business
-            if _is_named(root, name, fd):
-                return cls(root, name, fd)
+            try:
+                if _is_named(root, name, fd):
+                    return cls(root, name, fd)
+            except BaseException:
+                os.close(fd)
+                raise
             os.close(fd)  # the one that had it finished in between and removed it
 
     def read(self, content_hash: bytes, chunks: int, boot: bytes) -> tuple[Bitfield, bool] | None:

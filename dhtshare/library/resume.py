@@ -45,8 +45,12 @@ def claim_part(root: int, name: str, content_hash: bytes) -> tuple[Claims, str]:
     """
     for mark in _marks(content_hash):
         claims = Claims.open(root, dot_name(name, mark + BITMAP_SUFFIX))
-        if not claims.claims_other(content_hash):
-            return claims, dot_name(name, mark + PART_SUFFIX)
+        try:
+            if not claims.claims_other(content_hash):
+                return claims, dot_name(name, mark + PART_SUFFIX)
+        except BaseException:
+            claims.close()
+            raise
         claims.close()
     raise UsageError(f"Other fetches of {name} are unfinished here. Name another folder with -o.")
 

@@ -111,9 +111,9 @@ class Unfinished:
         if not self._finishing.awaited and not target.absent and not has_part(self._root, target.name):
             return  # all is there: nothing will be written, so the folder need not even be writable
         claims, self._part_name = claim_part(self._root, target.name, self.layout.content_hash)
-        self._parts = self._part_files()
-        lacking = ledger.lacking()
         try:
+            self._parts = self._part_files()
+            lacking = ledger.lacking()
             if not resume(claims, self._parts, self.layout, self.have, self._readers()):
                 forget_junk(self._root, self._part_name, self._finishing.kind)
             ledger.keep_claims(claims)
@@ -241,11 +241,13 @@ class Unfinished:
         """Leaves what is verified for a later run, and no trace where that is nothing."""
         if not self._in_use.close():
             return
-        useless = not self._ledger.doubted and not len(self._ledger.outside(self._finishing.target.whole))
-        if not self._finished and useless:
-            with contextlib.suppress(OSError):
-                self._remove_part()
-        self._in_use.leave()
+        try:
+            useless = not self._ledger.doubted and not len(self._ledger.outside(self._finishing.target.whole))
+            if not self._finished and useless:
+                with contextlib.suppress(OSError):
+                    self._remove_part()
+        finally:  # whatever there is no memory for: the lock is given back
+            self._in_use.leave()
 
     def discard(self) -> None:
         """Gives up: removes the unfinished files and their bitmap, then closes. Raises DiskError."""
@@ -286,8 +288,10 @@ class Unfinished:
         return self.path / self.layout.files[file].path
 
     def _release(self) -> None:
-        self._parts.close()
-        self._ledger.settle()
-        if self._ledger.claims is not None:
-            self._ledger.claims.close()
-        os.close(self._root)
+        try:
+            self._parts.close()
+            self._ledger.settle()
+        finally:
+            if self._ledger.claims is not None:
+                self._ledger.claims.close()
+            os.close(self._root)

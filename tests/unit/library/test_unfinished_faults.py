@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from dhtshare.errors import DhtshareError, DiskError, LocalProtocolError
+from dhtshare.library.ledger import Ledger
 from dhtshare.library.records import Kind
 from dhtshare.library.unfinished import IfExists, Unfinished
 from tests.unit.library.library_fakes import MIB, chunk_of, folder_layout, noise, write
@@ -145,6 +146,24 @@ def test_what_fsync_refused_and_rotted_is_not_believed(tmp_path: Path, monkeypat
     again = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
     assert set(again.missing()) == set(range(layout.chunk_count))
     again.close()
+
+
+@pytest.mark.parametrize("where", ["lacking", "outside", "settle"])
+def test_without_memory_the_lock_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Else the same could not be fetched to the same place again as long as the node lives."""
+    layout = folder_layout(FILES)
+
+    def begin() -> Unfinished:
+        return Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
+
+    def refused(*_: object) -> object:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, where, refused)
+        with pytest.raises(MemoryError):
+            begin().close()
+    begin().close()
 
 
 def test_a_chunk_that_could_not_be_noted_is_noted_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
