@@ -7,18 +7,20 @@ it is whole, and is announced from the start when this node stays a seed.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dhtshare.content.descriptor import CollectionDescriptor, Descriptor
 from dhtshare.content.layout import Layout
 from dhtshare.content.paths import safe_name
-from dhtshare.errors import NotFoundError, UsageError
+from dhtshare.errors import DhtshareError, NotFoundError, UsageError
 from dhtshare.library.begun import Begun
 from dhtshare.library.records import Kind, UnfinishedFetch
 from dhtshare.library.reuse import adopt_known, know_descriptors
@@ -155,15 +157,27 @@ class _Fetch:
             if not files:
                 raise NotFoundError(f"Nothing in {name} matches {', '.join(request.only)}. See: dhtshare info.")
         exists = IfExists.OVERWRITE if request.overwrite else IfExists.RENAME if request.rename else IfExists.REFUSE
-        return await asyncio.to_thread(
-            Unfinished.open,
-            Path(request.output),
-            name,
-            layout,
-            kind=Kind(descriptor.kind),
-            files=files,
-            exists=exists,
+        stopped = threading.Event()
+        opening = asyncio.get_running_loop().run_in_executor(
+            None,
+            partial(
+                Unfinished.open,
+                Path(request.output),
+                name,
+                layout,
+                kind=Kind(descriptor.kind),
+                files=files,
+                exists=exists,
+                cancelled=stopped.is_set,
+            ),
         )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the thread goes on: what it opens is closed, or would stay locked
+            stopped.set()
+            with suppress(DhtshareError):
+                (await opening).close()
+            raise
 
     async def _begin(self, descriptor: Descriptor, layout: Layout, unfinished: Unfinished) -> Begun:
         """Have the catalogue keep what a later run needs to go on with this fetch."""
