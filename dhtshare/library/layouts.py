@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from dhtshare.content.descriptor import decode
 from dhtshare.content.layout import Layout
 from dhtshare.errors import DiskError
 from dhtshare.library.catalogue import Catalogue
 
-#: Files and chunk hashes of all layouts together: about 30 MB of memory, or one collection of any size.
+#: Files and chunk hashes of all layouts together: about 30 MB of memory, and beside them one collection of any size.
+#: Where that gave way to small ones, whoever asked for both in turn had it decoded each time.
 MAX_WEIGHT = 100_000
 
 
@@ -34,12 +34,14 @@ class Layouts:
         raw = self._catalogue.descriptor(content_hash)
         if raw is None:
             raise DiskError(f"The catalogue holds no descriptor for {content_hash.hex()}. Publish it again.")
-        layout = Layout.of(decode(raw))
+        _, layout = Layout.read(raw)
         with self._lock:
             if content_hash not in self._layouts:
                 self._layouts[content_hash] = layout
                 self._weight += _weight(layout)
-            while self._weight > self._max_weight and len(self._layouts) > 1:
+            heaviest = max(map(_weight, self._layouts.values()))
+            spared = heaviest if heaviest > self._max_weight else 0
+            while self._weight - spared > self._max_weight:
                 self._weight -= _weight(self._layouts.popitem(last=False)[1])
         return layout
 

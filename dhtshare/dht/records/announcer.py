@@ -62,7 +62,6 @@ class Announcer:
         self._wake = asyncio.Event()
         self._receipts = ReceiptBook()
         self._company: dict[Holding, int] = dict.fromkeys(holdings, 0)  # contacts known at the last round
-        self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)  # of each life its own: nobody gives back a dead one's
         self._going_out = GoingOut()
         for holding in holdings:
             holding.dht.on_joined.append(self._others_came)
@@ -109,13 +108,13 @@ class Announcer:
 
     async def run(self) -> None:
         """Announce what is due, for ever. May be run again after an error: then nothing is under way."""
-        self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)
+        permits = asyncio.Semaphore(ROUNDS_AT_ONCE)
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    await self._rounds.acquire()
+                    await permits.acquire()
                     due = await self._next()
-                    group.create_task(self._announce(due))
+                    group.create_task(self._announce(due, permits))
         finally:
             self._agenda.interrupted(self._now())
 
@@ -142,7 +141,7 @@ class Announcer:
             if self._wake.is_set() or self._met():
                 return
 
-    async def _announce(self, due: Due) -> None:
+    async def _announce(self, due: Due, permits: asyncio.Semaphore) -> None:
         try:
             due = self._agenda.still_shared(due)
             sign = self._withdrawals.sign
@@ -156,7 +155,7 @@ class Announcer:
                     group.create_task(work.read_back())
             await self._settle(due, tallies)
         finally:
-            self._rounds.release()
+            permits.release()
             self._wake.set()  # what went out has new due times
 
     async def _go_out(self, due: Due) -> tuple[dict[Shared, ReceiptTally], list[Round]]:

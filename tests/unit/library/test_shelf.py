@@ -286,6 +286,19 @@ def test_a_layout_learns_the_descriptors_that_the_catalogue_has(catalogue: Catal
     assert not layout.needs_descriptor(0)
 
 
+def test_a_layout_of_any_size_is_kept_beside_small_ones(catalogue: Catalogue, tmp_path: Path) -> None:
+    """Its descriptor takes seconds to decode: asking for both in turn must not cost that each time."""
+    files = {f"{number}": b"%d" % number for number in range(10)}
+    large = folder_item(tmp_path / "large", files)
+    small = [file_item(write(tmp_path / str(n), b"%d" % n)) for n in range(3)]
+    catalogue.add([large, *small])
+    layouts = Layouts(catalogue, max_weight=4)
+    kept = layouts.get(large.content_hash)
+    for item in small:
+        layouts.get(item.content_hash)
+        assert layouts.get(large.content_hash) is kept
+
+
 def test_layouts_of_many_contents_do_not_pile_up(catalogue: Catalogue, tmp_path: Path) -> None:
     items = [file_item(write(tmp_path / str(n), b"%d" % n)) for n in range(10)]
     catalogue.add(items)
