@@ -7,11 +7,10 @@ it is whole, and is announced from the start when this node stays a seed.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from dhtshare.content.descriptor import CollectionDescriptor, Descriptor
 from dhtshare.content.layout import Layout
 from dhtshare.content.paths import safe_name
-from dhtshare.errors import DhtshareError, NotFoundError, UsageError
+from dhtshare.errors import NotFoundError, UsageError
 from dhtshare.library.begun import Begun
+from dhtshare.library.opening import Opening
 from dhtshare.library.records import Kind, UnfinishedFetch
 from dhtshare.library.reuse import adopt_known, know_descriptors
 from dhtshare.library.unfinished import IfExists, Unfinished
@@ -98,8 +98,7 @@ class _Fetch:
             descriptor, layout = await asyncio.to_thread(Layout.read, raw)
             await asyncio.to_thread(know_descriptors, layout, self._node.catalogue)
             name = self._name(names)
-            unfinished = await self._open(descriptor, layout, name)
-            stack.callback(unfinished.close)
+            unfinished = await self._open(stack, descriptor, layout, name)
             await asyncio.to_thread(adopt_known, unfinished, self._node.catalogue)
             outcome = begun = None
             if isinstance(descriptor, CollectionDescriptor) and not unfinished.complete:
@@ -146,8 +145,11 @@ class _Fetch:
         usual = min((name for name in names if name), key=lambda name: (-names[name], name), default="")
         return safe_name(usual) if usual else self._hash.hex()[:NAME_FROM_HASH_DIGITS]
 
-    async def _open(self, descriptor: Descriptor, layout: Layout, name: str) -> Unfinished:
-        """The unfinished file or folder beside the target, with whatever an earlier run left in it."""
+    async def _open(self, stack: AsyncExitStack, descriptor: Descriptor, layout: Layout, name: str) -> Unfinished:
+        """The unfinished file or folder beside the target, with whatever an earlier run left in it.
+
+        `stack` closes it, also where this fails when the thread has opened it.
+        """
         request = self._request
         files: frozenset[int] | None = None
         if request.only:
@@ -157,26 +159,25 @@ class _Fetch:
             if not files:
                 raise NotFoundError(f"Nothing in {name} matches {', '.join(request.only)}. See: dhtshare info.")
         exists = IfExists.OVERWRITE if request.overwrite else IfExists.RENAME if request.rename else IfExists.REFUSE
-        stopped = threading.Event()
-        opening = asyncio.get_running_loop().run_in_executor(
+        opening = Opening()
+        stack.callback(opening.close)
+        opened = asyncio.get_running_loop().run_in_executor(
             None,
             partial(
-                Unfinished.open,
+                opening.open,
                 Path(request.output),
                 name,
                 layout,
                 kind=Kind(descriptor.kind),
                 files=files,
                 exists=exists,
-                cancelled=stopped.is_set,
             ),
         )
         try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:  # the thread goes on: what it opens is closed, or would stay locked
-            stopped.set()
-            with suppress(DhtshareError):
-                (await opening).close()
+            return await asyncio.shield(opened)
+        except asyncio.CancelledError:  # the thread goes on: what it opens it closes again, and a rerun finds it free
+            opening.close()
+            await asyncio.wait([opened])
             raise
 
     async def _begin(self, descriptor: Descriptor, layout: Layout, unfinished: Unfinished) -> Begun:

@@ -9,14 +9,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from dhtshare.scarcity import Scarcity, resource_refused
+from dhtshare.scarcity import Resource, Scarcity, resource_refused
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 5.0
+
+RESERVE_BYTES = 2 << 20
+"""Kept for when the system refuses memory. Two of Python's arenas: what a `status` and its connection need, so that a
+node which has nothing left can still be asked what is wrong. Never touched, so it takes address space and no memory."""
 
 
 class Lookout:
@@ -24,12 +28,15 @@ class Lookout:
 
     def __init__(self) -> None:
         self.scarcity = Scarcity()
+        self._reserve: bytearray | None = bytearray(RESERVE_BYTES)
 
     def refused(self, error: BaseException) -> bool:
         """Whether this error is the system's refusal of a resource; if so it is counted, and said now and then."""
         resource = resource_refused(error)
         if resource is None:
             return False
+        if resource is Resource.MEMORY:
+            self._reserve = None
         sentence = self.scarcity.met(resource, time.monotonic())
         if sentence is not None:
             log.warning("%s", sentence)
@@ -42,6 +49,14 @@ class Lookout:
     def warnings(self) -> list[str]:
         """Sentences for `status`."""
         return self.scarcity.warnings(time.monotonic())
+
+    async def restock(self) -> None:
+        """For ever: keep a reserve of memory, once more when there is some again."""
+        while True:
+            await asyncio.sleep(AGAIN_SECONDS)
+            if self._reserve is None and not self.warnings():
+                with suppress(MemoryError):
+                    self._reserve = bytearray(RESERVE_BYTES)
 
     async def keep_up(self, work: Callable[[], Awaitable[None]]) -> None:
         """`work`, which goes on for ever; begun again where a resource was refused it. Raises its other errors."""

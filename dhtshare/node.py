@@ -169,6 +169,7 @@ class Node:
                     task.cancel()
 
     def _works(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        yield "memory reserve", self.lookout.restock
         yield "dht", self.dht.run
         yield "records", self.records.run
         if self.config.lan:

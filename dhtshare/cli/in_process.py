@@ -25,10 +25,14 @@ from dhtshare.control.protocol import Answer, End, Request
 from dhtshare.control.stories import OPERATIONS
 from dhtshare.library.home import Home
 from dhtshare.node import Node
+from dhtshare.threads import Threads
 
 INTERRUPTED = 130
 STDIN = 0
 SEEDING = "Sharing until Ctrl-C."
+
+BLOCKING_THREADS = 16
+"""For what blocks now and then, such as looking at what stands at a target. Two for each of several fetches at once."""
 
 OPEN_FILES = 4096
 """200 guests and 40 peers of each of several fetches, with up to three descriptors each, and the files themselves."""
@@ -89,6 +93,7 @@ def _live(config: NodeConfig, printer: Printer, work: Callable[[Alone[Node]], Aw
     async def main() -> End:
         with Interruption(functools.partial(_leave_at_once, printer)) as interruption:
             node = Node(config)
+            asyncio.get_running_loop().set_default_executor(Threads(BLOCKING_THREADS, "blocking", node.lookout.refused))
             alone = Alone(
                 node=node,
                 operations=OPERATIONS,

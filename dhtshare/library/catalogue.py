@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from sqlite3 import Connection
 from typing import ParamSpec, TypeVar
@@ -23,6 +22,7 @@ from dhtshare.library.integrity import open_sound
 from dhtshare.library.journal import Journal
 from dhtshare.library.notes import Notes
 from dhtshare.library.records import Item, Lost, NewItem, Place, State, StoredPlace
+from dhtshare.threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Catalogue(Notes):
         """Use `open`."""
         super().__init__(database)
         self._journal = journal
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="catalogue")
+        self._worker = Threads(1, "catalogue")
         self.lost = lost
         """What a torn catalogue held and this one lacks: each to be hashed and published again. Usually empty."""
         self.generation = 0

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from dhtshare.content.layout import ChunkSlot, Layout
 from dhtshare.library.handles import OpenFiles
 from dhtshare.library.landing import make_empty, sync_file
 from dhtshare.nofollow import open_beneath
+from dhtshare.threads import Threads
 
 #: fsyncs in flight at once: file systems commit them together, so four threads take half the time of one.
 _SYNC_THREADS = 4
@@ -87,8 +87,14 @@ class PartFiles:
         if len(numbers) < _SYNC_THREADS:
             self._sync_all(numbers)
             return
-        with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="fsync") as pool:
-            pending = [pool.submit(self._sync_all, numbers[first::_SYNC_THREADS]) for first in range(_SYNC_THREADS)]
+        with Threads(_SYNC_THREADS, "fsync") as pool:
+            pending = []
+            for first in range(_SYNC_THREADS):
+                share = numbers[first::_SYNC_THREADS]
+                try:
+                    pending.append(pool.submit(self._sync_all, share))
+                except (RuntimeError, MemoryError):  # refused even one thread
+                    self._sync_all(share)
         for each in pending:
             each.result()
 

@@ -72,7 +72,9 @@ def test_a_node_in_600_mb_of_address_space(network: Network, make_file: MakeFile
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit, which is Linux's")
-@pytest.mark.parametrize("spare", [MIB // 2, 4 * MIB, 12 * MIB, 40 * MIB], ids=lambda spare: f"{spare / MIB:g} MiB")
+@pytest.mark.parametrize(
+    "spare", [MIB // 2, MIB * 9 // 8, 4 * MIB, 12 * MIB, 40 * MIB], ids=lambda spare: f"{spare / MIB:g} MiB"
+)
 def test_a_running_node_that_gets_no_more_memory(
     network: Network, make_file: MakeFile, tmp_path: Path, spare: int
 ) -> None:
@@ -83,13 +85,16 @@ def test_a_running_node_that_gets_no_more_memory(
     pid = node.running.process.pid
     used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.prlimit(pid, resource.RLIMIT_AS, (used + spare, resource.RLIM_INFINITY))
+    codes: list[int] = []
     for command in (["fetch", content, "-o", tmp_path / "out", "--timeout", 5], ["publish", path]):
         done = node.run(*command, code=None)
+        codes.append(done.code)
         assert done.code in (0, 1, 5), done
         assert "Traceback" not in done.stderr
     status = node.run("status").result
-    assert status["refused"]["memory"] + status["refused"]["threads"] > 0
-    assert [text for text in status["warnings"] if text in node.running.errors()]
+    if any(codes) or spare < 8 * MIB:  # less than the stack of one thread
+        assert status["refused"]["memory"] + status["refused"]["threads"] > 0
+        assert [text for text in status["warnings"] if text in node.running.errors()]
     resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     fetched = node.run("fetch", content, "-o", tmp_path / "out", "--timeout", 20).result
     assert fetched["downloaded"] + fetched["reused"] == 32 * MIB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,34 @@ async def test_what_it_opens_is_closed(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Unfinished, "open", slowly)
     fetch = _Fetch.__new__(_Fetch)
     fetch._request = FetchRequest(targets=["x"], output=str(tmp_path))
-    task = asyncio.create_task(fetch._open(DESCRIPTOR, Layout.of(DESCRIPTOR), "name"))
-    await asyncio.to_thread(began.wait)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    async with AsyncExitStack() as stack:
+        task = asyncio.create_task(fetch._open(stack, DESCRIPTOR, Layout.of(DESCRIPTOR), "name"))
+        await asyncio.to_thread(began.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     assert opened.closed is not notices
+
+
+async def test_what_it_opens_though_no_thread_was_given_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python queues the work before it asks for the thread, and does it when another is free."""
+    opened, busy, loop = Opened(), threading.Event(), asyncio.get_running_loop()
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Unfinished, "open", lambda *_, **options: opened)
+    fetch = _Fetch.__new__(_Fetch)
+    fetch._request = FetchRequest(targets=["x"], output=str(tmp_path))
+    working = loop.run_in_executor(None, busy.wait)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError):
+            async with AsyncExitStack() as stack:
+                await fetch._open(stack, DESCRIPTOR, Layout.of(DESCRIPTOR), "name")
+    busy.set()
+    await working
+    await asyncio.to_thread(lambda: None)
+    assert opened.closed

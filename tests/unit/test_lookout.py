@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import tracemalloc
 
 import pytest
 
 from dhtshare import lookout as module
 from dhtshare.errors import DiskError
-from dhtshare.lookout import Lookout
+from dhtshare.lookout import RESERVE_BYTES, Lookout
 from dhtshare.scarcity import RECENT_SECONDS, SAY_AGAIN_SECONDS, SENTENCES, Resource, Scarcity, resource_refused
 
 NO_DESCRIPTOR = OSError(errno.EMFILE, "Too many open files")
@@ -84,6 +85,27 @@ async def test_a_work_that_was_refused_something_begins_again(
         SENTENCES[Resource.THREADS],
     ]
     assert lookout.warnings() == [SENTENCES[Resource.MEMORY], SENTENCES[Resource.THREADS]]
+
+
+async def test_a_reserve_of_memory_is_given_up_when_there_is_none_and_kept_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracemalloc.start()
+    try:
+        lookout = Lookout()
+        before = tracemalloc.get_traced_memory()[0]
+        lookout.refused(NO_THREAD)
+        assert before - tracemalloc.get_traced_memory()[0] < RESERVE_BYTES // 2
+        lookout.refused(MemoryError())
+        assert before - tracemalloc.get_traced_memory()[0] > RESERVE_BYTES // 2
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
+        monkeypatch.setattr(lookout, "warnings", list)
+        restocking = asyncio.create_task(lookout.restock())
+        await asyncio.sleep(0.01)
+        assert before - tracemalloc.get_traced_memory()[0] < RESERVE_BYTES // 2
+        restocking.cancel()
+    finally:
+        tracemalloc.stop()
 
 
 async def test_any_other_error_ends_a_work() -> None:

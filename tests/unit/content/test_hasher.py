@@ -56,6 +56,17 @@ def test_the_descriptor_of_a_file(tmp_path: Path, size: int, threads: int | None
     assert hash_file(tmp_path / "f", threads=threads) == one_by_one(data)
 
 
+def test_with_no_thread_to_be_had_it_is_hashed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    path = tmp_path / "file"
+    path.write_bytes(bytes(3 * BATCH_BYTES))
+    expected = hash_file(path, threads=1)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert hash_file(path, threads=3) == expected
+
+
 def test_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     assert hash_file(str(tmp_path / "f")).content_hash == EMPTY_FILE_HASH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -44,6 +45,30 @@ for index in range(layout.chunk_count):
     offer.close_chunk(offer.open_chunk(index))
 print(layout.chunk_count)
 """
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=["thread", "memory"])
+def test_what_is_refused_every_thread_is_synced_and_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise error
+
+    synced, real = [0], os.fsync
+
+    def fsync(fd: int) -> None:
+        synced[0] += 1
+        real(fd)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(os, "fsync", fsync)
+    layout = folder_layout(FILES)
+    fetch = Unfinished.open(tmp_path, "album", layout, kind=Kind.COLLECTION)
+    for index in range(layout.chunk_count):
+        fetch.store(index, chunk_of(layout, FILES, index))
+    assert (fetch.finish() / "big").read_bytes() == FILES["big"]
+    fetch.close()
+    assert synced[0] >= len([data for data in FILES.values() if data])
 
 
 def test_a_fetch_and_its_serving_need_few_descriptors(tmp_path: Path) -> None:
