@@ -45,6 +45,10 @@ class Layouts:
                 self._weight -= _weight(self._layouts.popitem(last=False)[1])
         return layout
 
+    def __contains__(self, content_hash: bytes) -> bool:
+        """Whether `get` takes no time."""
+        return content_hash in self._layouts
+
     def __len__(self) -> int:
         return len(self._layouts)
 

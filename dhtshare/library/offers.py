@@ -71,6 +71,11 @@ class SharedOffer:
             self._looked_at = generation
         return self._have
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether its layout is decoded, and what is here of it is known."""
+        return self.content_hash in self._layouts
+
     def _chunks_here(self) -> Bitfield | None:
         item = self._catalogue.item(self.content_hash)
         if item is None or item.state is State.SHARED:
@@ -158,6 +163,8 @@ def _is_as_published(fd: int, place: StoredPlace) -> bool:
 
 class PartialOffer:
     """A content that is being fetched: its verified chunks are served at once."""
+
+    at_hand = True
 
     def __init__(self, unfinished: Unfinished, descriptor: bytes, name: str) -> None:
         self.content_hash = unfinished.content_hash

@@ -146,6 +146,58 @@ class ChunkAnswer:
             self._offer.close_chunk(opened)
 
 
+class LaterAnswer:
+    """DATA of a content that is not at hand: what a GET is for shows only in the thread, when its turn comes."""
+
+    is_data = True
+
+    def __init__(self, get: Get, offer: Offer) -> None:
+        self.request = get.request
+        self._get = get
+        self._offer = offer
+        self._answer: ChunkAnswer | RunAnswer | None = None
+
+    def prepare(self) -> None:
+        self._answer = answer_to(self._get, self._offer)
+        if self._answer is None:
+            raise DiskError("What was asked for is not here.")
+        self._answer.prepare()
+
+    def send_to(self, line: Line, most: int, patience: Patience) -> int:
+        assert self._answer is not None
+        return self._answer.send_to(line, most, patience)
+
+    @property
+    def left(self) -> int:
+        return self._answer.left if self._answer is not None else 0
+
+    @property
+    def closed(self) -> bool:
+        return self._answer is None or self._answer.closed
+
+    def close(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+
+
+def answer_to(get: Get, offer: Offer) -> ChunkAnswer | RunAnswer | None:
+    """How to answer; None where it is not here, or not what a GET may ask for."""
+    layout, have = offer.layout, offer.have
+    end = get.first + get.count
+    if end > layout.chunk_count:
+        return None
+    if have is not None and any(index not in have for index in range(get.first, end)):
+        return None
+    if get.count == 1:
+        return ChunkAnswer(get, offer) if get.offset + get.length <= layout.slot(get.first).length else None
+    run = layout.run(get.first, get.count)
+    if get.offset or get.length != run.length:
+        return None
+    if run.in_one_file:
+        return ChunkAnswer(get, offer)
+    return RunAnswer(get, offer) if run.length <= MAX_PAYLOAD_BYTES else None
+
+
 class RunAnswer(MadeAnswer):
     """DATA of many whole small chunks, read in one go. Memory: at most one payload, while it is being sent."""
 

@@ -31,6 +31,10 @@ class Offer(Protocol):
     def have(self) -> Bitfield | None:
         """The chunks that are here, growing while a fetch runs; None when all are."""
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether `layout` and `have` take no time: a large collection's is read and decoded first, in a thread."""
+
     def open_chunk(self, index: int) -> OpenChunk:
         """Open what holds chunk `index`. Called in a worker thread, paired with `close_chunk`.
 

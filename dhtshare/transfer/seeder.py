@@ -9,7 +9,7 @@ import random
 from functools import partial
 
 from dhtshare.errors import NetworkError
-from dhtshare.transfer.answers import ChunkAnswer, MadeAnswer, RunAnswer
+from dhtshare.transfer.answers import LaterAnswer, MadeAnswer, answer_to
 from dhtshare.transfer.choker import ROUND_SECONDS, Choker, Facts
 from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.gifts import Gifts
@@ -213,7 +213,9 @@ class Seeder:
         if not self._choker.may_start(connection):
             self._choke(connection)
             connection.send(Refused(get.request, Reason.CHOKED))
-        elif (answer := _answer(get, offer)) is None:
+        elif not offer.at_hand:
+            connection.answer(LaterAnswer(get, offer))
+        elif (answer := answer_to(get, offer)) is None:
             connection.send(Refused(get.request, Reason.NOT_FOUND))
         elif not self._is_shared(get, offer):
             connection.answer(answer)
@@ -236,24 +238,6 @@ class Seeder:
         if connection.choking:
             connection.choking = False
             connection.send(Unchoke())
-
-
-def _answer(get: Get, offer: Offer) -> ChunkAnswer | RunAnswer | None:
-    """How to answer; None where it is not here, or not what a GET may ask for."""
-    layout, have = offer.layout, offer.have
-    end = get.first + get.count
-    if end > layout.chunk_count:
-        return None
-    if have is not None and any(index not in have for index in range(get.first, end)):
-        return None
-    if get.count == 1:
-        return ChunkAnswer(get, offer) if get.offset + get.length <= layout.slot(get.first).length else None
-    run = layout.run(get.first, get.count)
-    if get.offset or get.length != run.length:
-        return None
-    if run.in_one_file:
-        return ChunkAnswer(get, offer)
-    return RunAnswer(get, offer) if run.length <= MAX_PAYLOAD_BYTES else None
 
 
 def _has(ask: Ask, offer: Offer) -> tuple[Message, bytes]:

@@ -299,6 +299,17 @@ def test_a_layout_of_any_size_is_kept_beside_small_ones(catalogue: Catalogue, tm
         assert layouts.get(large.content_hash) is kept
 
 
+def test_an_offer_is_at_hand_while_its_layout_is(catalogue: Catalogue, tmp_path: Path) -> None:
+    items = [file_item(write(tmp_path / str(n), b"%d" % n)) for n in range(5)]
+    catalogue.add(items)
+    shelf = Shelf(catalogue, on_change=lambda _: None)
+    offer = shelf.offer(items[0].content_hash)
+    assert offer is not None
+    assert not offer.at_hand
+    assert offer.layout.size == 1
+    assert offer.at_hand
+
+
 def test_layouts_of_many_contents_do_not_pile_up(catalogue: Catalogue, tmp_path: Path) -> None:
     items = [file_item(write(tmp_path / str(n), b"%d" % n)) for n in range(10)]
     catalogue.add(items)

@@ -16,6 +16,8 @@ from tests.unit.transfer.transfer_fakes import describe
 class CollectionOffer:
     """All files of a folder. `descriptors` may be changed to lie about them."""
 
+    at_hand = True
+
     def __init__(self, folder: Path, sizes: dict[str, int], seed: int = 1, *, zeros: bool = False) -> None:
         rng = random.Random(seed)
         self.folder = folder
@@ -33,6 +35,7 @@ class CollectionOffer:
             by_path[path] = file.encode()
             entries.append(CollectionEntry(path, size, file.content_hash, False))
         collection = CollectionDescriptor.of(entries)
+        self.content_hash = collection.content_hash
         self.descriptor = collection.encode()
         self.layout = Layout.of(collection)
         self.descriptors = [by_path[file.path] for file in self.layout.files]

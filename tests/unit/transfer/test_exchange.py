@@ -388,9 +388,9 @@ async def test_a_long_descriptor_comes_in_ranges(tmp_path: Path) -> None:
     big = describe(b"")  # its bytes stand in for a descriptor of many ranges: the hunt compares hashes alone
     offer = FileOffer(tmp_path / "x", big)
     offer.descriptor = random.Random(1).randbytes(300_000)
-    offer.layout.content_hash = content_hash(offer.descriptor)
+    offer.content_hash = content_hash(offer.descriptor)
     async with peer(offer) as (_, address), peer(seed=2) as (fetcher, _own):
-        found = await fetcher.fetch_descriptor(offer.layout.content_hash, [PeerAddress(address)])
+        found = await fetcher.fetch_descriptor(offer.content_hash, [PeerAddress(address)])
         assert found.raw == offer.descriptor
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,27 @@ CONTENT = DESCRIPTOR.content_hash
 SCOPES = {"clear": ScopeRules(), "tls": ScopeRules([ipaddress.ip_network("127.0.0.0/8")])}
 
 
-@pytest.fixture
-def offer(tmp_path: Path) -> FileOffer:
+class FarOffer(FileOffer):
+    """Its layout takes long to read, and is asked for in threads alone."""
+
+    at_hand = False
+
+    @property
+    def layout(self) -> Layout:
+        assert threading.current_thread() is not threading.main_thread(), "the event loop would stand still"
+        return self._layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        self._layout = layout
+
+
+@pytest.fixture(params=[FileOffer, FarOffer], ids=["at hand", "to be read first"])
+def offer(tmp_path: Path, request: pytest.FixtureRequest) -> FileOffer:
     path = tmp_path / "served.bin"
     path.write_bytes(DATA)
-    return FileOffer(path, DESCRIPTOR)
+    made: FileOffer = request.param(path, DESCRIPTOR)
+    return made
 
 
 async def ask(raw: RawPeer, get: Get) -> bytes | int:

@@ -36,8 +36,11 @@ def describe(data: bytes) -> FileDescriptor:
 class FileOffer:
     """One file of the disk, served whole or in part; `descriptor` may describe other bytes than lie there."""
 
+    at_hand = True
+
     def __init__(self, path: Path, descriptor: FileDescriptor, have: Bitfield | None = None) -> None:
         self.path = path
+        self.content_hash = descriptor.content_hash
         self.descriptor = descriptor.encode()
         self.name = path.name
         self.layout = Layout.of(descriptor)
@@ -58,7 +61,7 @@ class Shelf:
     """What a peer serves."""
 
     def __init__(self, *offers: FileOffer) -> None:
-        self.offers = {offer.layout.content_hash: offer for offer in offers}
+        self.offers = {offer.content_hash: offer for offer in offers}
 
     def offer(self, content_hash: bytes) -> FileOffer | None:
         return self.offers.get(content_hash)
