@@ -28,6 +28,7 @@ from dhtshare.library.unfinished import IfExists, Unfinished
 from dhtshare.several import Emit, one_by_one
 from dhtshare.targets import Target, parse_peer, resolve_target
 from dhtshare.transfer.one_chunk import Whole, told
+from dhtshare.transfer.repeats import known_repeats
 from dhtshare.transfer.swarm import Swarm, SwarmOptions, SwarmResult
 
 if TYPE_CHECKING:
@@ -222,6 +223,7 @@ class _Fetch:
     async def _swarm(self, layout: Layout, unfinished: Unfinished, feed: ProviderFeed) -> SwarmResult:
         """Fetch what is missing from everybody who has it, while the feed keeps naming more."""
         await self._node.require_contacts(has_hints=bool(self._target.hints))
+        repeats = await asyncio.to_thread(known_repeats, layout, unfinished.missing())
         swarm = Swarm(
             self._node.exchange,
             layout,
@@ -230,6 +232,7 @@ class _Fetch:
             options=SwarmOptions(sequential=self._request.sequential, timeout=self._request.timeout),
             on_event=lambda event: self._emit({**event, "name": unfinished.path.name}),
             attempts=self._attempts,
+            repeats=repeats,
         )
 
         async def introduce() -> None:

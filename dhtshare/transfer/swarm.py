@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 
 from dhtshare.content.layout import Layout
@@ -25,7 +25,7 @@ from dhtshare.transfer.members import MemberDescriptors
 from dhtshare.transfer.picker import Picker
 from dhtshare.transfer.pipeline import RUN_BYTES, Pipeline
 from dhtshare.transfer.ports import Sink
-from dhtshare.transfer.repeats import known_repeats
+from dhtshare.transfer.repeats import Group, known_repeats
 from dhtshare.transfer.report import OnEvent, Report, Source, SwarmResult
 from dhtshare.transfer.runs import Runs, bits_of, bits_of_runs
 from dhtshare.transfer.source import SwarmPeer
@@ -60,8 +60,11 @@ class Swarm:
         options: SwarmOptions | None = None,
         on_event: OnEvent = lambda _: None,
         attempts: Attempts | None = None,
+        repeats: Sequence[Group] | None = None,
     ) -> None:
-        """`attempts`: those of the errand that this fetch is a part of."""
+        """`attempts`: those of the errand that this fetch is a part of. `repeats`: the `known_repeats` of what is
+        missing, for which a large collection takes a thread half a second; None has them looked for here.
+        """
         self.layout = layout
         self.content_hash = layout.content_hash
         self._exchange = exchange
@@ -73,7 +76,7 @@ class Swarm:
         self._picker = Picker(
             layout.chunk_count, bits_of(missing), exchange.rng, have=have.to_int(), sequential=options.sequential
         )
-        self._picker.same(known_repeats(layout, missing))
+        self._picker.same(known_repeats(layout, missing) if repeats is None else repeats)
         self._learning = Learning(
             MemberDescriptors(layout, missing, self._picker),
             self.content_hash,
