@@ -52,6 +52,7 @@ class Window:
     def __init__(self, chunk: int) -> None:
         self._chunk = chunk
         self._right = 0
+        self._began_fast = False
         self._delay = math.inf
         self._rates: list[tuple[float, float]] = []
         self._sample_from = self._counted_at = -math.inf
@@ -88,8 +89,12 @@ class Window:
 
     def idle(self) -> None:
         """Nothing is requested any more: the pause to come says nothing about the rate."""
-        if not self.rate and self._counted_at - self._sample_from >= FIRST_SECONDS:  # of the first chunk
-            self._note(self._sample_bytes / (self._counted_at - self._sample_from), self._counted_at)
+        if not self.rate:
+            elapsed = self._counted_at - self._sample_from  # of the first chunk
+            if elapsed >= FIRST_SECONDS:
+                self._note(self._sample_bytes / elapsed, self._counted_at)
+            elif self._sample_bytes * PART_SECONDS >= MAX_PAYLOAD_BYTES * FIRST_SECONDS:
+                self._began_fast = True
         self._sample_from, self._sample_bytes = -math.inf, 0
 
     @property
@@ -117,7 +122,7 @@ class Window:
     def part(self) -> int:
         """Bytes to ask for at once of a chunk: a power of two, smaller on a slow line."""
         if not self.rate:
-            return FIRST_PART
+            return MAX_PAYLOAD_BYTES if self._began_fast else FIRST_PART
         wanted = int(self.rate * PART_SECONDS) | 1
         return max(LEAST_PART, min(MAX_PAYLOAD_BYTES, 1 << (wanted.bit_length() - 1)))
 

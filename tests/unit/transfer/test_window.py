@@ -7,7 +7,7 @@ import math
 import pytest
 
 from dhtshare.transfer.messages import MAX_PAYLOAD_BYTES
-from dhtshare.transfer.window import LEAST_PART, MOST_BYTES, PART_SECONDS, REMEMBER_SECONDS, Window
+from dhtshare.transfer.window import FIRST_PART, LEAST_PART, MOST_BYTES, PART_SECONDS, REMEMBER_SECONDS, Window
 
 CHUNK = 1 << 20
 
@@ -88,6 +88,18 @@ def test_the_first_chunk_of_a_slow_peer_tells_its_rate() -> None:
     assert slow.size == CHUNK + slow.part
     assert fast.rate == 0
     assert fast.size == 4 * CHUNK
+    assert fast.part == MAX_PAYLOAD_BYTES, "four requests for each chunk cost a fast line 8 ms"
+
+
+@pytest.mark.parametrize("first", [4096, CHUNK // 4])
+def test_a_short_first_chunk_says_little_of_the_line(first: int) -> None:
+    """4 KiB within a moment come over a line of a megabit, too."""
+    window = Window(CHUNK)
+    window.received(first // 2, 1.0)
+    window.received(first // 2, 1.03)
+    window.idle()
+    window.verified()
+    assert window.part == FIRST_PART
 
 
 def test_a_slow_peer_gets_no_deep_queue() -> None:
