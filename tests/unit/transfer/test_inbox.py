@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
@@ -26,6 +26,14 @@ from tests.unit.transfer.line_fakes import sessions
 from tests.unit.transfer.receive_fakes import PAUSE, Places, ScriptedLine, Step, split
 
 NEWS = Have(b"c" * 32, (1, 2))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_turn_for_each_frame() -> Iterator[None]:
+    """Frames of a few bytes are enough to make several turns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dhtshare.transfer.receive.LEAST_TURN_BYTES", 1)
+        yield
 
 
 def data(request: int, size: int) -> bytes:

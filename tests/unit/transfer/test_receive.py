@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dhtshare.errors import NetworkError
+from dhtshare.transfer import receive as module
 from dhtshare.transfer.codec import STAGING_BYTES, Frame, FrameReader, encode
 from dhtshare.transfer.messages import Data, Have, Ping
 from dhtshare.transfer.receive import PATIENCE_SECONDS, TURN_BYTES, Taken, receive
@@ -20,6 +22,14 @@ NEWS = Have(b"c" * 32, (1, 2))
 def data(request: int, size: int) -> bytes:
     """A frame of DATA."""
     return encode(Data(request), size) + random.Random(request).randbytes(size)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_turn_for_each_frame() -> Iterator[None]:
+    """Frames of a few bytes are enough to make several turns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LEAST_TURN_BYTES", 1)
+        yield
 
 
 def wanted() -> bool:
@@ -50,6 +60,31 @@ def test_a_turn_ends_with_a_frame(vectored: bool) -> None:
     second = receive(line, reader, wanted, idle)
     assert [frame.message for frame in second.frames] == [Data(2)]
     assert first.count + second.count == len(stream)
+
+
+def test_of_small_frames_a_turn_takes_what_is_here_up_to_its_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEAST_TURN_BYTES", 2500)
+    sizes = {number: data(number, 1000) for number in range(1, 7)}
+    line = ScriptedLine([b"".join(sizes[n] for n in (1, 2, 3, 4)), NOTHING_YET, sizes[5], b""])
+    reader = FrameReader(Places())
+    first = receive(line, reader, wanted, idle)
+    assert [frame.message for frame in first.frames] == [Data(1), Data(2), Data(3), Data(4)], "all was staged at once"
+    assert not line.waited
+    line.steps.popleft()
+    last = receive(line, reader, wanted, idle)
+    assert [frame.message for frame in last.frames] == [Data(5)]
+    assert not last.flows, "and the end was seen"
+
+
+@pytest.mark.parametrize(("least", "frames"), [(1, 1), (100_000, 1), (120_000, 2), (150_000, 2), (220_000, 3)])
+def test_large_frames_are_taken_one_by_one_until_there_is_enough(
+    monkeypatch: pytest.MonkeyPatch, least: int, frames: int
+) -> None:
+    monkeypatch.setattr(module, "LEAST_TURN_BYTES", least)
+    stream = b"".join(data(number, 100_000) for number in range(1, 5))
+    taken = receive(ScriptedLine([stream], vectored=False), FrameReader(Places()), wanted, idle)
+    assert len(taken.frames) == frames
+    assert taken.flows
 
 
 def test_while_all_threads_are_busy_a_turn_takes_several_frames_but_no_more_than_its_bytes() -> None:
@@ -187,6 +222,19 @@ def test_wherever_a_stream_is_split_the_frames_are_the_same(
             assert bytes(payload) == part[-size:]
     for turn in taken:
         assert turn.flows or not turn.frames, "a turn ends with the frame, before anybody waits"
+
+
+@given(sizes=st.lists(st.integers(1, 60_000), max_size=12), cuts=st.lists(st.integers(0, 1 << 20), max_size=30))
+def test_wherever_a_stream_is_split_long_turns_bring_the_same(sizes: list[int], cuts: list[int]) -> None:
+    stream = b"".join(data(number, size) for number, size in enumerate(sizes)) + encode(Ping())
+    places = Places()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LEAST_TURN_BYTES", 100_000)
+        taken = turns(ScriptedLine(split(stream, cuts)), FrameReader(places))
+    frames = [frame for turn in taken for frame in turn.frames]
+    assert [frame.message for frame in frames] == [*map(Data, range(len(sizes))), Ping()]
+    assert [len(frame.payload or b"") for frame in frames] == [*sizes, 0]
+    assert all(bytes(places.targets[number]) == data(number, size)[-size:] for number, size in enumerate(sizes))
 
 
 def test_without_memory_for_a_payload_the_line_ends_and_says_why() -> None:
