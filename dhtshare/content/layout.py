@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
 from itertools import islice
 from typing import NamedTuple, overload
 
@@ -27,6 +28,8 @@ from dhtshare.content.descriptor import (
 )
 from dhtshare.content.globs import compile_globs
 from dhtshare.errors import IntegrityError, LocalProtocolError, MalformedError
+
+RECENT_SLOTS = 256
 
 
 class FileSlot(NamedTuple):
@@ -82,6 +85,8 @@ class Layout:
         self.chunk_count = first
         self.size = sum(self._sizes)
         self._descriptors: dict[int, FileDescriptor] = {}
+        # A fetch asks for the slot of a chunk a dozen times. Of no method of ours, or only the collector would find us.
+        self._slot = lru_cache(RECENT_SLOTS)(partial(_slot, self._first_chunks, self._sizes, first))
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> Layout:
@@ -104,13 +109,7 @@ class Layout:
 
     def slot(self, index: int) -> ChunkSlot:
         """Where chunk `index` lies. Raises IndexError outside the content."""
-        if not 0 <= index < self.chunk_count:
-            raise IndexError(f"chunk {index} of {self.chunk_count}")
-        # Files without chunks share their first chunk with the file behind them; the last of these has it.
-        number = bisect_right(self._first_chunks, index) - 1
-        size = self._sizes[number]
-        chunk, step = index - self._first_chunks[number], chunk_size(size)
-        return ChunkSlot(number, chunk, chunk * step, min(step, size - chunk * step))
+        return self._slot(index)
 
     def run(self, first: int, count: int) -> Run:
         """What `count` chunks from chunk `first` on are together. Raises IndexError outside the content."""
@@ -208,3 +207,13 @@ class _Whole(NamedTuple):
     content_hash: bytes
     path: str = ""
     executable: bool = False
+
+
+def _slot(first_chunks: Sequence[int], sizes: Sequence[int], count: int, index: int) -> ChunkSlot:
+    if not 0 <= index < count:
+        raise IndexError(f"chunk {index} of {count}")
+    # Files without chunks share their first chunk with the file behind them; the last of these has it.
+    number = bisect_right(first_chunks, index) - 1
+    size = sizes[number]
+    chunk, step = index - first_chunks[number], chunk_size(size)
+    return ChunkSlot(number, chunk, chunk * step, min(step, size - chunk * step))

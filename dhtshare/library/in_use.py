@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from dhtshare.errors import DiskError
 
 
 class InUse:
-    """Invariant: `release` is called once, after `close`, when nobody is inside `use` any more.
+    """Invariant: `release` is called once, after `close`, when nobody is inside any more.
 
     Otherwise a descriptor number could be closed and given to another file while a thread still writes to it.
     """
@@ -22,17 +21,15 @@ class InUse:
         self._users = 1  # the owner
         self._closed = False
 
-    @contextlib.contextmanager
-    def use(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """While inside, nothing is released. Raises DiskError once closed."""
         with self._lock:
             if self._closed:
                 raise DiskError(f"The fetch of {self._name} has ended.")
             self._users += 1
-        try:
-            yield
-        finally:
-            self.leave()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
     def close(self) -> bool:
         """Lets nobody in any more; False when that was so already. The owner calls `leave` when it has cleaned up."""

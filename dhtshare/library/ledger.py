@@ -93,6 +93,8 @@ class Ledger:
     def outside(self, files: Iterable[int]) -> Bitfield:
         """The chunks here that belong to none of these files."""
         excluded = set(files)
+        if len(excluded) == len(self._layout.files):
+            return Bitfield(self._layout.chunk_count)
         chunks = (chunk for chunk in self.have if self._layout.slot(chunk).file not in excluded)
         return Bitfield(self._layout.chunk_count, chunks)
 

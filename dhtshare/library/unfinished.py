@@ -161,7 +161,7 @@ class Unfinished:
             raise LocalProtocolError(f"chunk {index} has {slot.length} bytes, not {len(data)}")
         if index in self.have:
             return
-        with self._in_use.use():
+        with self._in_use:
             try:
                 self._parts.write(slot, data)
                 batch = self._ledger.chunk_written(index)
@@ -193,7 +193,7 @@ class Unfinished:
     def open_chunk(self, index: int) -> OpenChunk:
         """Where a chunk that is here can be read, also after the end; the caller closes the fd. Raises DiskError."""
         slot = self.layout.slot(index)
-        with self._in_use.use():
+        with self._in_use:
             if index not in self.have:
                 raise DiskError(f"Chunk {index} of {self.path.name} is not here yet.")
             try:
@@ -208,7 +208,7 @@ class Unfinished:
         """
         if not self.complete:
             raise LocalProtocolError(f"{self.path.name} is not complete")
-        with self._in_use.use():
+        with self._in_use:
             if self._finished:
                 return self.path
             try:
@@ -242,16 +242,18 @@ class Unfinished:
         if not self._in_use.close():
             return
         try:
-            useless = not self._ledger.doubted and not len(self._ledger.outside(self._finishing.target.whole))
-            if not self._finished and useless:
+            if not self._finished and self._is_useless():
                 with contextlib.suppress(OSError):
                     self._remove_part()
         finally:  # whatever there is no memory for: the lock is given back
             self._in_use.leave()
 
+    def _is_useless(self) -> bool:
+        return not self._ledger.doubted and not len(self._ledger.outside(self._finishing.target.whole))
+
     def discard(self) -> None:
         """Gives up: removes the unfinished files and their bitmap, then closes. Raises DiskError."""
-        with self._in_use.use():
+        with self._in_use:
             try:
                 self._remove_part()
             except OSError as error:

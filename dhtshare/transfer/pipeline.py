@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -86,7 +86,7 @@ class Pipeline:
         buffers: Buffers,
         verifiers: Workers,
         overseer: Overseer,
-        peers: Callable[[], Iterable[SwarmPeer]],
+        peers: Callable[[], Collection[SwarmPeer]],
     ) -> None:
         self._layout = layout
         self._several_files = len(layout.files) > 1
@@ -149,7 +149,7 @@ class Pipeline:
         alone = not self._picker.shared and self._picker.missing.bit_count() >= RUNS_UNTIL_CHUNKS
         if not alone:
             return RUN_BYTES
-        share = ON_THE_WAY_BYTES // max(1, sum(1 for _ in self._peers()))
+        share = ON_THE_WAY_BYTES // max(1, len(self._peers()))
         return max(RUN_BYTES, min(peer.window.run, share // RUNS_ON_THE_WAY))
 
     def _run_of(self, picked: list[int], most: int) -> tuple[list[int], int]:

@@ -69,7 +69,7 @@ class Report:
         self._availability_at = -math.inf
         self._nobody: int | None = None
         """The chunks that nobody had when that was told."""
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[Address, Source] = {}
 
     def started(self) -> None:
         """The fetch begins."""
@@ -108,16 +108,23 @@ class Report:
         self._on_event({"event": "chunk_bad", "chunk": chunk, **self._named(address)})
 
     def _named(self, address: Address) -> dict[str, object]:
-        source = self._sources.get(str(address))
+        source = self._sources.get(address)
         named: dict[str, object] = {"address": str(address)}
         return {**named, "incoming": True} if source is not None and source.incoming else named
 
     def _source(self, address: Address) -> Source:
-        return self._sources.setdefault(str(address), Source(str(address)))
+        source = self._sources.get(address)
+        if source is None:
+            source = self._sources[address] = Source(str(address))
+        return source
+
+    def is_due(self, now: float) -> bool:
+        """Whether progress was not told a moment ago."""
+        return now - self._told_at >= SECONDS_BETWEEN_EVENTS
 
     def progress(self, now: float, rate: float, peers: int, *, last: bool = False) -> None:
         """Tell how far it is, unless it was told a moment ago. `rate` in bytes a second."""
-        if not last and now - self._told_at < SECONDS_BETWEEN_EVENTS:
+        if not last and not self.is_due(now):
             return
         self._told_at = now
         available = self._picker.availability()

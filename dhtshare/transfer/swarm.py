@@ -318,6 +318,8 @@ class Swarm:
 
     def _tell(self) -> None:
         now = self._loop.time()
+        if not self._report.is_due(now):
+            return
         rate = sum(peer.connection.received.rate(now) for peer in self._peers.values())
         self._report.progress(now, rate, len(self._peers))
 

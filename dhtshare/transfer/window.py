@@ -55,6 +55,8 @@ class Window:
         self._began_fast = False
         self._delay = math.inf
         self._rates: list[tuple[float, float]] = []
+        self.rate = 0.0
+        """Bytes a second, best of lately; 0 while unknown."""
         self._sample_from = self._counted_at = -math.inf
         self._sample_bytes = 0
 
@@ -96,11 +98,6 @@ class Window:
             elif self._sample_bytes * PART_SECONDS >= MAX_PAYLOAD_BYTES * FIRST_SECONDS:
                 self._began_fast = True
         self._sample_from, self._sample_bytes = -math.inf, 0
-
-    @property
-    def rate(self) -> float:
-        """Bytes a second, best of lately; 0 while unknown."""
-        return self._rates[0][1] if self._rates else 0.0
 
     @property
     def delay(self) -> float:
@@ -150,3 +147,4 @@ class Window:
         self._rates.append((now, rate))
         while now - self._rates[0][0] > REMEMBER_SECONDS:
             self._rates.pop(0)
+        self.rate = self._rates[0][1]

@@ -229,12 +229,12 @@ def test_chunks_from_many_threads_are_all_counted() -> None:
 def test_the_last_to_leave_releases() -> None:
     released: list[bool] = []
     users = InUse("it", lambda: released.append(True))
-    with users.use():
+    with users:
         assert users.close()
         assert not users.close()
         users.leave()
         assert released == []
-        with pytest.raises(DiskError, match="ended"), users.use():
+        with pytest.raises(DiskError, match="ended"), users:
             pytest.fail("nobody gets in any more")
         assert released == []
     assert released == [True]
