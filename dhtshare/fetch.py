@@ -27,8 +27,8 @@ from dhtshare.library.reuse import adopt_known, know_descriptors
 from dhtshare.library.unfinished import IfExists, Unfinished
 from dhtshare.several import Emit, one_by_one
 from dhtshare.targets import Target, parse_peer, resolve_target
+from dhtshare.transfer.missing import Missing
 from dhtshare.transfer.one_chunk import Whole, told
-from dhtshare.transfer.repeats import known_repeats
 from dhtshare.transfer.swarm import Swarm, SwarmOptions, SwarmResult
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Fetch:
                 await self._node.seeding.fetched(descriptor, layout, unfinished, name, path)
             if begun is not None:
                 await asyncio.to_thread(begun.end)
-        return self._result(path, layout, unfinished, outcome, seconds)
+        return self._result(path, unfinished, outcome, seconds)
 
     async def _descriptor(self, feed: ProviderFeed) -> tuple[bytes, Counter[str], Whole | None]:
         """The descriptor, from our own catalogue or the first peer that proves to have it; and its names.
@@ -223,16 +223,15 @@ class _Fetch:
     async def _swarm(self, layout: Layout, unfinished: Unfinished, feed: ProviderFeed) -> SwarmResult:
         """Fetch what is missing from everybody who has it, while the feed keeps naming more."""
         await self._node.require_contacts(has_hints=bool(self._target.hints))
-        repeats = await asyncio.to_thread(known_repeats, layout, unfinished.missing())
+        missing = await asyncio.to_thread(Missing.of, layout, unfinished.missing())
         swarm = Swarm(
             self._node.exchange,
             layout,
             unfinished,
-            wanted=unfinished.wanted,
             options=SwarmOptions(sequential=self._request.sequential, timeout=self._request.timeout),
             on_event=lambda event: self._emit({**event, "name": unfinished.path.name}),
             attempts=self._attempts,
-            repeats=repeats,
+            missing=missing,
         )
 
         async def introduce() -> None:
@@ -247,13 +246,13 @@ class _Fetch:
             await asyncio.gather(introducing, return_exceptions=True)
 
     def _result(
-        self, path: Path, layout: Layout, unfinished: Unfinished, outcome: SwarmResult | None, seconds: float
+        self, path: Path, unfinished: Unfinished, outcome: SwarmResult | None, seconds: float
     ) -> dict[str, Any]:
         sources = outcome.sources if outcome else ()
         return {
             "hash": self._hash.hex(),
             "path": str(path),
-            "size": sum(layout.slot(index).length for index in unfinished.wanted),
+            "size": unfinished.wanted_bytes,
             "seconds": round(seconds, 6),
             "downloaded": outcome.downloaded if outcome else 0,
             "reused": unfinished.resumed + unfinished.reused + (outcome.copied if outcome else 0),

@@ -33,7 +33,7 @@ class Ledger:
         self.doubted = False
         """Whether the bitmap claims chunks that the next run has to hash and to write again."""
         self._layout = layout
-        self._wanted_bytes = sum(layout.files[file].size for file in files)
+        self.wanted_bytes = sum(layout.files[file].size for file in files)
         self._lock = threading.Lock()
         self._unnoted = False
         self._remaining: dict[int, int] = {}  # file number -> chunks that it still lacks
@@ -51,7 +51,7 @@ class Ledger:
 
     def lacking(self) -> int:
         """How many bytes these are."""
-        return self._wanted_bytes - sum(self._layout.slot(chunk).length for chunk in self.have if chunk in self.wanted)
+        return self.wanted_bytes - sum(self._layout.slot(chunk).length for chunk in self.have if chunk in self.wanted)
 
     def keep_claims(self, claims: Claims) -> None:
         """Writes all that is here into the bitmap, and every change from now on. Raises OSError."""

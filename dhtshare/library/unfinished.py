@@ -141,6 +141,11 @@ class Unfinished:
         return self._ledger.wanted
 
     @property
+    def wanted_bytes(self) -> int:
+        """Of these chunks together."""
+        return self._ledger.wanted_bytes
+
+    @property
     def part(self) -> Path:
         """Where it lies until it is finished."""
         return self.path.parent / self._part_name if self._part_name else self.path

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
 from dhtshare.content.layout import Layout
+from dhtshare.transfer.missing import Missing
 
 SHOWN = 3
 
@@ -13,9 +11,9 @@ SHOWN = 3
 class FileProgress:
     """Of the files that lack chunks when a fetch begins. Invariant: a file is done when its last chunk is here."""
 
-    def __init__(self, layout: Layout, missing: Iterable[int]) -> None:
+    def __init__(self, layout: Layout, missing: Missing) -> None:
         self._layout = layout
-        self._left = Counter(layout.slot(chunk).file for chunk in missing)
+        self._left = missing.of_file.copy()
         self._begun: dict[int, None] = {}
         """Files that got a chunk and lack one, the one that got it last at the end."""
         self.total = len(self._left)

@@ -41,10 +41,10 @@ class MemberDescriptors:
     Invariant: the chunks of a file are locked until its descriptor is set.
     """
 
-    def __init__(self, layout: Layout, chunks: Iterable[int], picker: Lockable) -> None:
+    def __init__(self, layout: Layout, files: Iterable[int], picker: Lockable) -> None:
+        """`files`: the numbers of those with wanted chunks."""
         self._layout = layout
         self._picker = picker
-        files = dict.fromkeys(layout.slot(chunk).file for chunk in chunks)
         self._lacking = {file: None for file in files if layout.needs_descriptor(file)}
         self._asked: set[int] = set()
         for file in self._lacking:

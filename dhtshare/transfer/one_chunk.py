@@ -18,6 +18,7 @@ from dhtshare.errors import MalformedError, NetworkError, NotFoundError
 from dhtshare.network import Address
 from dhtshare.transfer.connection import Connection
 from dhtshare.transfer.messages import HASH_BYTES, MAX_PAYLOAD_BYTES, Data, Get, Has
+from dhtshare.transfer.missing import Missing
 from dhtshare.transfer.picker import Picker
 from dhtshare.transfer.replies import ask, blame
 from dhtshare.transfer.report import OnEvent, Report, SwarmResult
@@ -59,7 +60,7 @@ async def take_whole(connection: Connection, content: bytes, size: int, timeout:
 
 def told(layout: Layout, whole: Whole, on_event: OnEvent, now: float) -> SwarmResult:
     """What a fetch tells that was over before it began: the same events and sums as any other."""
-    report = Report(layout, Picker(1, 0, random.Random(0), have=1), [0], on_event, now)
+    report = Report(layout, Picker(1, 0, random.Random(0), have=1), Missing.of(layout, [0]), on_event, now)
     report.started()
     report.connected(whole.giver, 1, "descriptor")
     report.chunk_stored(whole.giver, 0, len(whole.data), now)

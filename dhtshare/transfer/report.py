@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ from dhtshare.content.layout import Layout
 from dhtshare.network import Address
 from dhtshare.transfer.availability import MAX_PARTS, lacking, parts_of
 from dhtshare.transfer.files import FileProgress
+from dhtshare.transfer.missing import Missing
 from dhtshare.transfer.picker import Picker
 
 SECONDS_BETWEEN_EVENTS = 0.25
@@ -56,13 +57,13 @@ class SwarmResult:
 class Report:
     """The sums of one fetch, of the chunks that were missing when it started."""
 
-    def __init__(self, layout: Layout, picker: Picker, missing: Sequence[int], on_event: OnEvent, now: float) -> None:
+    def __init__(self, layout: Layout, picker: Picker, missing: Missing, on_event: OnEvent, now: float) -> None:
         self.names: Counter[str] = Counter()
         self.stored = self.discarded = self.copied = 0
         self.progress_at = now
         self._layout = layout
         self._picker = picker
-        self._total = sum(layout.slot(index).length for index in missing)
+        self._total = missing.size
         self._files = FileProgress(layout, missing)
         self._on_event = on_event
         self._started = self._told_at = now

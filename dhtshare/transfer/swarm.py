@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 
 from dhtshare.content.layout import Layout
@@ -22,10 +22,10 @@ from dhtshare.transfer.exchange import Exchange
 from dhtshare.transfer.learning import Learning
 from dhtshare.transfer.meeting import Meetings
 from dhtshare.transfer.members import MemberDescriptors
+from dhtshare.transfer.missing import Missing
 from dhtshare.transfer.picker import Picker
 from dhtshare.transfer.pipeline import RUN_BYTES, Pipeline
 from dhtshare.transfer.ports import Sink
-from dhtshare.transfer.repeats import Group, known_repeats
 from dhtshare.transfer.report import OnEvent, Report, Source, SwarmResult
 from dhtshare.transfer.runs import Runs, bits_of, bits_of_runs
 from dhtshare.transfer.source import SwarmPeer
@@ -60,10 +60,10 @@ class Swarm:
         options: SwarmOptions | None = None,
         on_event: OnEvent = lambda _: None,
         attempts: Attempts | None = None,
-        repeats: Sequence[Group] | None = None,
+        missing: Missing | None = None,
     ) -> None:
-        """`attempts`: those of the errand that this fetch is a part of. `repeats`: the `known_repeats` of what is
-        missing, for which a large collection takes a thread half a second; None has them looked for here.
+        """`attempts`: those of the errand that this fetch is a part of. `missing`: the wanted chunks that the sink does
+        not have; without it they are found out here, which of a large collection takes a second.
         """
         self.layout = layout
         self.content_hash = layout.content_hash
@@ -72,13 +72,15 @@ class Swarm:
         self._timeout = options.timeout
         self._loop = asyncio.get_running_loop()
         have = sink.have
-        missing = [index for index in (range(layout.chunk_count) if wanted is None else wanted) if index not in have]
+        if missing is None:
+            chunks = range(layout.chunk_count) if wanted is None else wanted
+            missing = Missing.of(layout, (chunk for chunk in chunks if chunk not in have))
         self._picker = Picker(
-            layout.chunk_count, bits_of(missing), exchange.rng, have=have.to_int(), sequential=options.sequential
+            layout.chunk_count, bits_of(missing.chunks), exchange.rng, have=have.to_int(), sequential=options.sequential
         )
-        self._picker.same(known_repeats(layout, missing) if repeats is None else repeats)
+        self._picker.same(missing.repeats)
         self._learning = Learning(
-            MemberDescriptors(layout, missing, self._picker),
+            MemberDescriptors(layout, missing.of_file, self._picker),
             self.content_hash,
             self._spawn,
             learned=self._learned,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from dhtshare.content.descriptor import CollectionDescriptor, CollectionEntry, F
 from dhtshare.content.file import EMPTY_FILE_HASH
 from dhtshare.content.layout import Layout
 from dhtshare.transfer.files import SHOWN, FileProgress
+from dhtshare.transfer.missing import Missing
 
 MIB = 1 << 20
 
@@ -24,13 +26,17 @@ def collection(*chunks: int) -> Layout:
     return Layout.of(CollectionDescriptor.of(entries))
 
 
+def progress_of(layout: Layout, chunks: Iterable[int]) -> FileProgress:
+    return FileProgress(layout, Missing.of(layout, chunks))
+
+
 def test_a_content_that_is_one_file_has_nothing_to_tell() -> None:
     layout = Layout.of(FileDescriptor(3 * MIB, bytes(96)))
-    assert FileProgress(layout, range(3)).fields() == {}
+    assert progress_of(layout, range(3)).fields() == {}
 
 
 def test_a_collection_of_one_file_has() -> None:
-    progress = FileProgress(collection(2), range(2))
+    progress = progress_of(collection(2), range(2))
     progress.stored(1)
     assert progress.fields() == {
         "files": 1,
@@ -43,14 +49,14 @@ def test_a_collection_of_one_file_has() -> None:
 
 def test_what_was_here_before_counts_as_done_in_its_file_and_not_among_the_files() -> None:
     """The first file is whole; of the second two chunks are here; the third is not wanted."""
-    progress = FileProgress(collection(1, 4, 2), [3, 4])
+    progress = progress_of(collection(1, 4, 2), [3, 4])
     assert progress.total == 1
     progress.stored(4)
     assert progress.fields()["current"] == [{"path": "01", "chunks": 4, "chunks_done": 3}]
 
 
 def test_the_files_that_moved_last_are_shown() -> None:
-    progress = FileProgress(collection(*[2] * 6), range(12))
+    progress = progress_of(collection(*[2] * 6), range(12))
     for chunk in (0, 2, 4, 6, 8, 2 * 2 + 1):
         progress.stored(chunk)
     current = progress.fields()["current"]
@@ -64,7 +70,7 @@ def test_counts_are_those_of_counting(chunks: list[int], seed: int) -> None:
     layout = collection(*chunks)
     rng = random.Random(seed)
     missing = [chunk for chunk in range(layout.chunk_count) if rng.random() < 0.7]
-    progress = FileProgress(layout, missing)
+    progress = progress_of(layout, missing)
     lacking = {layout.slot(chunk).file for chunk in missing}
     assert progress.total == len(lacking)
     rng.shuffle(missing)
