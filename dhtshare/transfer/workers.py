@@ -153,8 +153,15 @@ class Workers:
 
     def _deliver(self) -> None:
         self._woken = False
-        while self._finished:
-            self._finished.popleft()()
+        try:
+            while self._finished:
+                self._finished.popleft()()
+        finally:
+            if (
+                self._finished and self._loop is not None
+            ):  # one failed, and the loop tells of it: the others have their turn
+                self._woken = True
+                self._loop.call_soon(self._deliver)
 
 
 def _raise(error: BaseException) -> None:

@@ -38,6 +38,27 @@ async def test_every_result_comes_back_on_the_loop(workers: Workers) -> None:
     workers.stop()
 
 
+async def test_what_one_result_breaks_keeps_no_other_waiting(workers: Workers) -> None:
+    """Without memory for what follows from one chunk, the others that were done with it must still be told."""
+    loop, told, seen, done = asyncio.get_running_loop(), list[object](), list[int](), asyncio.Event()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def fail() -> None:
+        raise MemoryError
+
+    def job() -> None:
+        for call in (fail, lambda: seen.append(1), fail, lambda: seen.append(2)):
+            workers.post(call, soon=lambda: True)
+        workers.post(done.set)
+
+    workers.hand_on(job)
+    async with asyncio.timeout(5):
+        await done.wait()
+    assert seen == [1, 2]
+    assert [type(error) for error in told] == [MemoryError, MemoryError]
+    workers.stop()
+
+
 async def test_an_error_is_raised_where_the_result_was_wanted(workers: Workers) -> None:
     def fails() -> None:
         raise OSError("disk")
