@@ -32,6 +32,7 @@ from dhtshare.library.records import Item
 from dhtshare.library.shelf import Shelf
 from dhtshare.listening import listen, local_addresses
 from dhtshare.lookout import Lookout
+from dhtshare.memory import keep_slim
 from dhtshare.network import DEFAULT_NETWORK, Address, ScopeRules, network_id, split_host_port
 from dhtshare.providers import Lead
 from dhtshare.seeding import Seeding
@@ -170,6 +171,7 @@ class Node:
 
     def _works(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
         yield "memory reserve", self.lookout.restock
+        yield "memory", partial(keep_slim, lambda: self.exchange.stats().connections)
         yield "dht", self.dht.run
         yield "records", self.records.run
         if self.config.lan:
