@@ -33,6 +33,7 @@ N = TypeVar("N")
 SOCKET_MODE = 0o600
 REQUEST_SECONDS = 10.0  # within which a request must have arrived
 MAX_UNREAD_BYTES = 1 << 20  # beyond which a command that does not read loses events (never its result)
+READ_BYTES = 16 << 10  # a small piece of the heap, where one is left
 MAX_CONVERSATIONS = 256
 FAREWELL_SECONDS = 2.0  # within which a command must have read how it ended when the node stops
 BACKLOG = 64
@@ -94,6 +95,8 @@ class ControlServer(Generic[N]):
         task = asyncio.current_task()
         assert task is not None
         self._conversations.add(task)
+        # asyncio reads with 256 KiB at once, and a node that does not get these is to tell its status all the same
+        writer.transport.max_size = READ_BYTES  # type: ignore[attr-defined]
         try:
             if not may_control(writer.get_extra_info("socket")):
                 return

@@ -91,6 +91,7 @@ def test_a_running_node_that_gets_no_more_memory(
         codes.append(done.code)
         assert done.code in (0, 1, 5), done
         assert "Traceback" not in done.stderr
+    assert eventually(lambda: node.run("status", code=None).code == 0), "who is refused memory first frees the reserve"
     status = node.run("status").result
     if any(codes) or spare < 8 * MIB:  # less than the stack of one thread
         assert status["refused"]["memory"] + status["refused"]["threads"] > 0
