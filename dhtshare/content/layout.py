@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import islice
 from typing import NamedTuple, overload
@@ -30,6 +30,7 @@ from dhtshare.content.globs import compile_globs
 from dhtshare.errors import IntegrityError, LocalProtocolError, MalformedError
 
 RECENT_SLOTS = 256
+"""Kept where they are remembered: those of all chunks on the way, and 70 KB at most."""
 
 
 class FileSlot(NamedTuple):
@@ -85,8 +86,7 @@ class Layout:
         self.chunk_count = first
         self.size = sum(self._sizes)
         self._descriptors: dict[int, FileDescriptor] = {}
-        # A fetch asks for the slot of a chunk a dozen times. Of no method of ours, or only the collector would find us.
-        self._slot = lru_cache(RECENT_SLOTS)(partial(_slot, self._first_chunks, self._sizes, first))
+        self._slot: Callable[[int], ChunkSlot] | None = None
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> Layout:
@@ -109,7 +109,14 @@ class Layout:
 
     def slot(self, index: int) -> ChunkSlot:
         """Where chunk `index` lies. Raises IndexError outside the content."""
-        return self._slot(index)
+        if self._slot is not None:
+            return self._slot(index)
+        return _slot(self._first_chunks, self._sizes, self.chunk_count, index)
+
+    def remember_slots(self) -> None:
+        """For whoever asks for the slot of each chunk a dozen times, as a fetch does. A seed keeps too many layouts."""
+        # Of no method of ours, or only the garbage collector would free us.
+        self._slot = lru_cache(RECENT_SLOTS)(partial(_slot, self._first_chunks, self._sizes, self.chunk_count))
 
     def run(self, first: int, count: int) -> Run:
         """What `count` chunks from chunk `first` on are together. Raises IndexError outside the content."""

@@ -13,6 +13,8 @@ from dhtshare.library.catalogue import Catalogue
 #: Where that gave way to small ones, whoever asked for both in turn had it decoded each time.
 MAX_WEIGHT = 100_000
 
+_OWN_WEIGHT = 2  # that of a small file takes three times what one more file of a collection does
+
 
 class Layouts:
     """The layouts asked for last. Safe from several threads."""
@@ -54,4 +56,4 @@ class Layouts:
 
 
 def _weight(layout: Layout) -> int:
-    return len(layout.files) + layout.chunk_count // 8
+    return _OWN_WEIGHT + len(layout.files) + layout.chunk_count // 8

@@ -73,7 +73,7 @@ class SharedOffer:
 
     @property
     def at_hand(self) -> bool:
-        """Whether its layout is decoded, and what is here of it is known."""
+        """Whether its layout is decoded."""
         return self.content_hash in self._layouts
 
     def _chunks_here(self) -> Bitfield | None:

@@ -146,6 +146,29 @@ class ChunkAnswer:
             self._offer.close_chunk(opened)
 
 
+class RunAnswer(MadeAnswer):
+    """DATA of many whole small chunks, read in one go. Memory: at most one payload, while it is being sent."""
+
+    is_data = True
+
+    def __init__(self, get: Get, offer: Offer) -> None:
+        super().__init__(get.request, lambda: (Data(get.request), _read_run(get, offer)))
+
+
+def _read_run(get: Get, offer: Offer) -> bytes:
+    parts = []
+    for index in range(get.first, get.first + get.count):
+        opened = offer.open_chunk(index)
+        try:
+            part = os.pread(opened.fd, opened.length, opened.offset)
+        finally:
+            offer.close_chunk(opened)
+        if len(part) != opened.length:
+            raise DiskError("A chunk on the disk is shorter than it was.")
+        parts.append(part)
+    return b"".join(parts)
+
+
 class LaterAnswer:
     """DATA of a content that is not at hand: what a GET is for shows only in the thread, when its turn comes."""
 
@@ -196,26 +219,3 @@ def answer_to(get: Get, offer: Offer) -> ChunkAnswer | RunAnswer | None:
     if run.in_one_file:
         return ChunkAnswer(get, offer)
     return RunAnswer(get, offer) if run.length <= MAX_PAYLOAD_BYTES else None
-
-
-class RunAnswer(MadeAnswer):
-    """DATA of many whole small chunks, read in one go. Memory: at most one payload, while it is being sent."""
-
-    is_data = True
-
-    def __init__(self, get: Get, offer: Offer) -> None:
-        super().__init__(get.request, lambda: (Data(get.request), _read_run(get, offer)))
-
-
-def _read_run(get: Get, offer: Offer) -> bytes:
-    parts = []
-    for index in range(get.first, get.first + get.count):
-        opened = offer.open_chunk(index)
-        try:
-            part = os.pread(opened.fd, opened.length, opened.offset)
-        finally:
-            offer.close_chunk(opened)
-        if len(part) != opened.length:
-            raise DiskError("A chunk on the disk is shorter than it was.")
-        parts.append(part)
-    return b"".join(parts)

@@ -79,6 +79,7 @@ class Swarm:
             layout.chunk_count, bits_of(missing.chunks), exchange.rng, have=have.to_int(), sequential=options.sequential
         )
         self._picker.same(missing.repeats)
+        layout.remember_slots()
         self._learning = Learning(
             MemberDescriptors(layout, missing.of_file, self._picker),
             self.content_hash,

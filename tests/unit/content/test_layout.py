@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
 import sys
+import tracemalloc
+import weakref
 
 import pytest
 from blake3 import blake3
@@ -97,6 +100,37 @@ def test_a_collection_is_one_list_of_chunks(collection: CollectionDescriptor) ->
 def test_no_chunk_outside(collection: CollectionDescriptor, index: int) -> None:
     with pytest.raises(IndexError):
         Layout.of(collection).slot(index)
+
+
+def test_remembered_slots_are_the_same_and_keep_no_layout(collection: CollectionDescriptor) -> None:
+    layout, remembering = Layout.of(collection), Layout.of(collection)
+    remembering.remember_slots()
+    for _ in range(2):
+        assert [remembering.slot(i) for i in range(layout.chunk_count)] == [
+            layout.slot(i) for i in range(layout.chunk_count)
+        ]
+    with pytest.raises(IndexError):
+        remembering.slot(layout.chunk_count)
+    alive = weakref.ref(remembering)
+    gc.disable()
+    try:
+        del remembering
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_a_layout_that_a_seed_keeps_is_small() -> None:
+    """It keeps one of each content that it was asked for lately: tens of thousands, where these are small files."""
+    descriptors = [FileDescriptor(1000, number.to_bytes(32, "big")) for number in range(1000)]
+    tracemalloc.start()
+    try:
+        layouts = [Layout.of(descriptor) for descriptor in descriptors]
+        for layout in layouts:
+            layout.slot(0)
+        assert tracemalloc.get_traced_memory()[0] / len(layouts) < 1300
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_member_of_one_chunk_is_verified_without_its_descriptor(collection: CollectionDescriptor) -> None:
